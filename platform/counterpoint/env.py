@@ -5,6 +5,7 @@ was found and what is allowed; `manage.py` and the Celery app print it and exit 
 """
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -75,3 +76,14 @@ def url(name: str, *, schemes: tuple[str, ...], default: str | None = None) -> s
         # The value itself may hold a password: never repeat it.
         raise SettingError(name, f"is not a URL of the form {allowed}")
     return value
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return the comma-separated CIDRs; unset or empty is []."""
+    found = []
+    for part in names(name):
+        try:
+            found.append(ip_network(part))
+        except ValueError as error:
+            raise SettingError(name, f"{error}; it takes CIDRs such as 10.1.0.0/16") from None
+    return found

@@ -1,0 +1,46 @@
+"""Every SQS queue of the project, declared once.
+
+`manage.py ensure_queues` creates them with their dead-letter queues, the worker consumes them, and a system
+check refuses a step or workflow that names one which is not here.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+DLQ_SUFFIX = "-dlq"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One SQS standard queue and its dead-letter queue, `<name>-dlq`.
+
+    `max_receive_count` is how often SQS hands a message out before it moves to the DLQ. It is high because
+    a message here is only a wake-up: attempts are counted in Postgres, and the sweep sends it again.
+    """
+
+    name: str
+    max_receive_count: int = 10
+    visibility: timedelta = timedelta(minutes=30)
+    retention: timedelta = timedelta(days=4)
+    consumed_by_worker: bool = True
+
+    @property
+    def dead_letter_name(self) -> str:
+        return f"{self.name}{DLQ_SUFFIX}"
+
+
+SHIPPED = (
+    Queue(DEFAULT),
+    Queue("orders"),
+    Queue("webhooks", visibility=timedelta(minutes=5)),
+    Queue("workflows", visibility=timedelta(minutes=5)),
+    # Events from outside: read by `manage.py ingest`, never by a Celery worker.
+    Queue("events", visibility=timedelta(minutes=1), consumed_by_worker=False),
+)
+
+
+def declared(extra: list[str]) -> tuple[Queue, ...]:
+    """Return the shipped queues and one of default shape for each extra name (`EXTRA_QUEUES`)."""
+    known = {queue.name for queue in SHIPPED}
+    return SHIPPED + tuple(Queue(name) for name in dict.fromkeys(extra) if name not in known)

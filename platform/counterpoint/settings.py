@@ -1,0 +1,134 @@
+"""Counterpoint's settings. Only this module reads the environment; `.env.example` lists every variable."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from counterpoint import env, queues
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+SECRET_KEY = env.text("SECRET_KEY")
+DEBUG = env.flag("DEBUG", default=False)
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or ["localhost", "127.0.0.1"]
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+SALT_KEY = env.text("SALT_KEY", SECRET_KEY)
+
+# Services -------------------------------------------------------------------------------------------
+
+DATABASE_URL = env.url("DATABASE_URL", schemes=("postgres", "postgresql"))
+REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss"))
+SQS_ENDPOINT_URL = env.url("SQS_ENDPOINT_URL", schemes=("http", "https"), default="")
+SQS_QUEUE_PREFIX = env.text("SQS_QUEUE_PREFIX", "counterpoint-")
+AWS_REGION = env.text("AWS_REGION", "eu-central-1")
+
+
+def database(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    name = unquote(parts.path.lstrip("/"))
+    if not name:
+        raise env.SettingError("DATABASE_URL", "names no database: postgresql://user@host:port/NAME")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or 5432),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5},
+    }
+
+
+DATABASES = {"default": database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+}
+
+# Applications ---------------------------------------------------------------------------------------
+
+EXTRA_APPS = env.names("EXTRA_APPS")
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_celery_beat",
+    "django_celery_results",
+    "counterpoint",
+    "jobs",
+    "subscriptions",
+    "jobs.workflows.restock",
+    *EXTRA_APPS,
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "counterpoint.urls"
+WSGI_APPLICATION = "counterpoint.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+WHITENOISE_USE_FINDERS = True  # one image, no collectstatic step to forget
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+UNFOLD = {"SITE_TITLE": "Counterpoint", "SITE_HEADER": "Counterpoint"}
+
+# Queues and Celery (its settings are in counterpoint.celery) --------------------------------------------
+
+QUEUES = queues.declared(env.names("EXTRA_QUEUES"))
+
+# The engine -------------------------------------------------------------------------------------------
+
+JOBS_LEASE = timedelta(seconds=env.number("JOBS_LEASE_SECONDS", default=60, minimum=1, maximum=3600))
+# How long a ready step may wait for a worker before the sweep sends its message again.
+JOBS_RESEND_AFTER = timedelta(
+    seconds=env.number("JOBS_RESEND_AFTER_SECONDS", default=60, minimum=1, maximum=3600)
+)
+
+# The relay and deliveries --------------------------------------------------------------------------------
+
+RELAY_POLL = timedelta(
+    milliseconds=env.number("RELAY_POLL_MILLISECONDS", default=25, minimum=1, maximum=60_000)
+)
+# CIDRs that webhooks may reach although they are private; empty in production.
+WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
