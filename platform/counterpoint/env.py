@@ -1,7 +1,7 @@
 """Read settings from the environment, strictly: a value that cannot be right is refused by name.
 
-Only `settings.py` calls this. Every refusal is a `SettingError` whose one line names the variable, what
-was found and what is allowed; `manage.py` and the Celery app print it and exit with code 2.
+Only `settings.py` calls this. Every refusal is a `SettingError` whose one line names the variable,
+what was found and what is allowed; `manage.py` and the Celery app print it and exit with code 2.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Every SQS queue of the project, declared once.
 
-`manage.py ensure_queues` creates them with their dead-letter queues, the worker consumes them, and a system
-check refuses a step or workflow that names one which is not here.
+`manage.py ensure_queues` creates them with their dead-letter queues, the worker consumes them, and
+a system check refuses a step or workflow that names one which is not here.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ DEFAULT = "default"
 class Queue:
     """One SQS standard queue and its dead-letter queue, `<name>-dlq`.
 
-    `max_receive_count` is how often SQS hands a message out before it moves to the DLQ. It is high because
-    a message here is only a wake-up: attempts are counted in Postgres, and the sweep sends it again.
+    `max_receive_count` is how often SQS hands a message out before it moves to the DLQ. It is high
+    because a message here is only a wake-up: attempts are counted in Postgres, and the sweep sends
+    it again.
     """
 
     name: str

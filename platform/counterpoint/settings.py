@@ -1,4 +1,7 @@
-"""Counterpoint's settings. Only this module reads the environment; `.env.example` lists every variable."""
+"""Counterpoint's settings: what a process reads from its environment.
+
+`.env.example` lists every variable.
+"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +18,7 @@ ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or ["localhost", "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 SALT_KEY = env.text("SALT_KEY", SECRET_KEY)
 
-# Services -------------------------------------------------------------------------------------------
+# Services -----------------------------------------------------------------------------------------
 
 DATABASE_URL = env.url("DATABASE_URL", schemes=("postgres", "postgresql"))
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss"))
@@ -28,7 +31,9 @@ def database(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     name = unquote(parts.path.lstrip("/"))
     if not name:
-        raise env.SettingError("DATABASE_URL", "names no database: postgresql://user@host:port/NAME")
+        raise env.SettingError(
+            "DATABASE_URL", "names no database: postgresql://user@host:port/NAME"
+        )
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
@@ -53,7 +58,7 @@ CACHES = {
     }
 }
 
-# Applications ---------------------------------------------------------------------------------------
+# Applications -------------------------------------------------------------------------------------
 
 EXTRA_APPS = env.names("EXTRA_APPS")
 INSTALLED_APPS = [
@@ -113,19 +118,21 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 UNFOLD = {"SITE_TITLE": "Counterpoint", "SITE_HEADER": "Counterpoint"}
 
-# Queues and Celery (its settings are in counterpoint.celery) --------------------------------------------
+# Queues and Celery (its settings are in counterpoint.celery) --------------------------------------
 
 QUEUES = queues.declared(env.names("EXTRA_QUEUES"))
 
-# The engine -------------------------------------------------------------------------------------------
+# The engine ---------------------------------------------------------------------------------------
 
-JOBS_LEASE = timedelta(seconds=env.number("JOBS_LEASE_SECONDS", default=60, minimum=1, maximum=3600))
+JOBS_LEASE = timedelta(
+    seconds=env.number("JOBS_LEASE_SECONDS", default=60, minimum=1, maximum=3600)
+)
 # How long a ready step may wait for a worker before the sweep sends its message again.
 JOBS_RESEND_AFTER = timedelta(
     seconds=env.number("JOBS_RESEND_AFTER_SECONDS", default=60, minimum=1, maximum=3600)
 )
 
-# The relay and deliveries --------------------------------------------------------------------------------
+# The relay and deliveries -------------------------------------------------------------------------
 
 RELAY_POLL = timedelta(
     milliseconds=env.number("RELAY_POLL_MILLISECONDS", default=25, minimum=1, maximum=60_000)

@@ -1,0 +1,32 @@
+"""Fixtures that every test may use."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from counterpoint.embedded import EmbeddedServices
+from tests.services import running
+
+
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> EmbeddedServices:
+    """The embedded services of this run of pytest; skipped with TEST_SERVICES_ENV=external."""
+    services = request.config.stash.get(running, None)
+    if services is None:
+        pytest.skip("needs the embedded services, not external ones")
+    return services
+
+
+@pytest.fixture
+def process_environment(transactional_db: None, services: EmbeddedServices) -> Mapping[str, str]:
+    """The environment for processes that shall work on this test's database."""
+    name = connection.settings_dict["NAME"]
+    return {
+        **os.environ,
+        "DATABASE_URL": services.database_url(name),
+        "DJANGO_SETTINGS_MODULE": "counterpoint.settings",
+        "JOBS_LEASE_SECONDS": str(settings.JOBS_LEASE.total_seconds()),
+    }

@@ -1,0 +1,43 @@
+"""The pytest plugin that starts the embedded services before Django's settings are read.
+
+`pyproject.toml` loads it with `-p`, because pytest-django reads the settings before any
+conftest.py. With TEST_SERVICES_ENV=external nothing is started and the URLs already in the
+environment are used.
+"""
+
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from counterpoint.embedded import EmbeddedError, EmbeddedServices
+
+# What tests need to be other than in production; a value already exported wins.
+SETTINGS = {
+    "JOBS_LEASE_SECONDS": "3",  # kills are noticed within seconds
+    "SQS_QUEUE_PREFIX": "test-",
+}
+running = pytest.StashKey[EmbeddedServices]()
+
+
+def is_external() -> bool:
+    """Whether the caller has services running and exported their URLs."""
+    return os.environ.get("TEST_SERVICES_ENV") == "external"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if not is_external():
+        directory = Path(tempfile.mkdtemp(prefix="counterpoint-tests-"))
+        services = EmbeddedServices(directory, durable=False, temporary=True)
+        try:
+            early_config.stash[running] = services.__enter__()
+        except EmbeddedError as error:
+            raise pytest.UsageError(str(error)) from None
+        early_config.add_cleanup(lambda: services.__exit__(None, None, None))
+        os.environ.update(services.environment)
+    yield
