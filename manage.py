@@ -4,18 +4,15 @@
 import os
 import sys
 
-from counterpoint.env import SettingError
-
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
     from django.core.management import execute_from_command_line
 
-    try:
+    from counterpoint.exits import one_line_errors
+
+    with one_line_errors():
         execute_from_command_line(sys.argv)
-    except SettingError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,40 @@
 """The Celery application whose workers run steps and deliveries, consuming SQS."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, celeryd_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 
+
+def exit_on_wrong_setting(**_: Any) -> None:
+    """End the process in one line where Celery would end it in a traceback."""
+    from django.conf import settings
+
+    from counterpoint.exits import one_line_errors
+
+    with one_line_errors():
+        settings.DATABASES  # noqa: B018 - reading it is what loads and checks the settings
+
+
+def refuse_to_start(**_: Any) -> None:
+    """End a worker or beat in one line if its database or its queues are not there."""
+    from counterpoint.exits import one_line_errors
+    from counterpoint.probes import require_database, require_queues
+
+    with one_line_errors():
+        require_database()
+        require_queues()
+
+
 app = Celery("counterpoint")
+app.on_configure.connect(exit_on_wrong_setting)
 app.config_from_object("counterpoint.celeryconfig")
 app.autodiscover_tasks()
+# Named, not imported: only a worker needs the module, and what it imports of Celery's.
+app.steps["consumer"].add("counterpoint.control:ControlPlane")
+
+celeryd_init.connect(refuse_to_start)
+beat_init.connect(refuse_to_start)

@@ -1,22 +1,40 @@
 """Celery's settings: SQS as broker, ids-only JSON messages, nothing that needs a result backend."""
 
+from urllib.parse import urlsplit
+
 from django.conf import settings
+from kombu import Exchange
 from kombu import Queue as KombuQueue
 
-broker_url = "sqs://"
+from counterpoint.sqs import QueueUrls
+
+# kombu takes an endpoint other than AWS's from the URL, and TLS from the options. Credentials come
+# from where boto3 looks for them: the environment, or the role of the machine.
+_endpoint = urlsplit(settings.SQS_ENDPOINT_URL)
+broker_url = f"sqs://{_endpoint.netloc}"
 broker_connection_retry_on_startup = True
 broker_transport_options = {
     "region": settings.AWS_REGION,
+    "is_secure": _endpoint.scheme != "http",
     "queue_name_prefix": settings.SQS_QUEUE_PREFIX,
+    "predefined_queues": QueueUrls(),
     "wait_time_seconds": 20,
-    "polling_interval": 0.01,
-    "sqs_base64_encoding": False,
+    "polling_interval": 0.01,  # it comes on top of the long poll
+    "sqs_base64_encoding": False,  # it costs a third of every message
+    "client-config": {"connect_timeout": 5, "read_timeout": 30},
 }
 
-task_queues = [KombuQueue(queue.name) for queue in settings.QUEUES if queue.consumed_by_worker]
+task_queues = [
+    KombuQueue(queue.name, Exchange(queue.name), routing_key=queue.name)
+    for queue in settings.QUEUES
+    if queue.consumed_by_worker
+]
 task_default_queue = "default"
 task_create_missing_queues = False
 task_ignore_result = True
 task_acks_late = True  # a message is only a wake-up; the row decides who acts
+task_serializer = "json"
+accept_content = ["json"]
 worker_prefetch_multiplier = 1
+beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
 worker_enable_remote_control = False  # SQS cannot carry it: see counterpoint.control

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "counterpoint.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -117,6 +118,13 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 UNFOLD = {"SITE_TITLE": "Counterpoint", "SITE_HEADER": "Counterpoint"}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    # It tells with every client where the credentials came from.
+    "loggers": {"botocore": {"level": "WARNING"}},
+}
 
 # Queues and Celery (its settings are in counterpoint.celery) --------------------------------------
 
