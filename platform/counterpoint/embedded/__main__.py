@@ -53,7 +53,7 @@ def summary(services: EmbeddedServices, password: str) -> Table:
     return table
 
 
-def up(directory: Path, console: Console) -> None:
+def up(directory: Path, only: list[str], console: Console) -> None:
     """Run services and processes until a signal or until one of them ends, which is an error."""
     ports = Ports.from_environment()
     ports.require_free("web", "flower")
@@ -68,8 +68,9 @@ def up(directory: Path, console: Console) -> None:
                 password = application.set_admin_password()
                 status.update("starting the processes")
                 login = {"FLOWER_BASIC_AUTH": f"{application.ADMIN}:{password}"}
-                names = application.start_processes(services, env=login)
-                application.wait_until_ready(services, *names)
+                names = application.start_processes(services, only=only, env=login)
+                if "web" in names:
+                    application.wait_until_ready(services, *names)
                 console.print(summary(services, password))
                 status.update(f"running: {', '.join(names)}")
                 while True:
@@ -83,14 +84,15 @@ def up(directory: Path, console: Console) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m counterpoint.embedded", description=__doc__)
     parser.add_argument("command", choices=["up"])
-    parser.parse_args()
+    parser.add_argument("processes", nargs="*", help="of the Procfile; all of them if none is named")
+    options = parser.parse_args()
     for number in STOPPING:
         signal.signal(number, stop)
     console = Console()
     with one_line_errors():
         try:
             directory = Path(env.text("EMBEDDED_DIRECTORY", str(application.ROOT / "var")))
-            up(directory, console)
+            up(directory, options.processes, console)
         except Stopped:
             console.print("stopped")
         except EmbeddedError as error:

@@ -64,6 +64,9 @@ def start_processes(
     # Found as in an activated virtual environment.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     commands = {name: c for name, c in procfile().items() if not only or name in only}
+    unknown = set(only) - set(commands)
+    if unknown:
+        raise EmbeddedError(f"the Procfile has no process {', '.join(sorted(unknown))}")
     for name, command in commands.items():
         argv = ["/bin/sh", "-c", f"exec {command}"]
         services.start_process(name, argv, {"PATH": path, "PYTHONUNBUFFERED": "1", **(env or {})})
