@@ -1,0 +1,73 @@
+"""Keep the leases of a worker's live children alive, from its main process, one statement a beat."""
+
+import secrets
+import threading
+from typing import Any
+
+import structlog
+from celery import signals
+from celery.worker import state
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from jobs import transitions
+
+log = structlog.get_logger(__name__)
+
+# Set before the pool forks and inherited by it: a restarted worker of the same host name and the
+# same pids
+# must not keep the leases of the one that died.
+BOOT = secrets.token_hex(4)
+
+
+def worker_name(hostname: str, pid: int) -> str:
+    """Return the name under which a pool process holds its leases."""
+    return f"{hostname}:{BOOT}:{pid}"
+
+
+class LeaseHeart(threading.Thread):
+    """Extends, every third of the lease, what the pool's processes hold; survives a database that
+    is away.
+    """
+
+    def __init__(self, hostname: str) -> None:
+        super().__init__(name="lease-heart", daemon=True)
+        self.hostname = hostname
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        interval = settings.JOBS_LEASE.total_seconds() / 3
+        while not self._stopped.wait(interval):
+            try:
+                self.beat()
+            except DatabaseError as error:
+                log.warning("leases_not_extended", error=str(error))
+                connection.close()
+        connection.close()
+
+    def beat(self) -> int:
+        """Extend once; return how many leases."""
+        pids = {request.worker_pid for request in list(state.active_requests)} - {None}
+        if not pids:
+            return 0
+        names = [worker_name(self.hostname, pid) for pid in pids]
+        return transitions.extend_leases(names, lease=settings.JOBS_LEASE)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+_hearts: list[LeaseHeart] = []
+
+
+@signals.worker_ready.connect
+def _start(sender: Any, **_: Any) -> None:
+    heart = LeaseHeart(sender.hostname)
+    _hearts.append(heart)
+    heart.start()
+
+
+@signals.worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    while _hearts:
+        _hearts.pop().stop()

@@ -1,0 +1,41 @@
+"""What the authors' API needs of the engine behind it; filled when Django is ready."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class RunHandle(Protocol[R_co]):
+    """A started run, as its author sees it."""
+
+    @property
+    def pk(self) -> UUID: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def rollback(self) -> str: ...
+    def result(self, timeout: float | None = None) -> R_co: ...
+
+
+class Engine(Protocol):
+    """The use cases that definitions call."""
+
+    def start(
+        self,
+        workflow: Any,
+        arguments: tuple[Any, ...],
+        *,
+        company: str | None,
+        env: str,
+        idempotency_key: str | None,
+    ) -> RunHandle[Any]: ...
+
+
+class _Ports:
+    engine: Engine | None = None
+    register_task: Callable[[Any], None] | None = None
+
+
+ports = _Ports()

@@ -1,0 +1,356 @@
+"""The engine's use cases; the only place of the app that opens transactions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+from jobs import transitions
+from jobs.definitions import Workflow, registry
+from jobs.dispatch import WakeUp, send
+from jobs.errors import IdempotencyConflict, InvalidInput, InvalidOutput, LostLease
+from jobs.models import Definition, Run, StepRun
+from jobs.plan import COMPENSATE, BranchEnd, Entry, Plan, PlanEnd, evaluate, references
+from jobs.transitions import Claim, NewStep, Outcome
+from jobs.values import to_json
+
+log = structlog.get_logger(__name__)
+
+MAX_COMPANY = 128
+
+
+def start(
+    workflow: Workflow[Any, Any],
+    arguments: tuple[Any, ...],
+    *,
+    company: str | None,
+    env: str = "live",
+    idempotency_key: str | None = None,
+) -> Run:
+    """Start a run with positional arguments; see `Workflow.start`."""
+    return _start(
+        workflow,
+        workflow.encode_input(arguments),
+        company=company,
+        env=env,
+        idempotency_key=idempotency_key,
+    )
+
+
+def start_workflow(
+    name: str,
+    input: Any,  # noqa: A002 - the contract's word
+    *,
+    company: str | None,
+    env: str = "live",
+    idempotency_key: str | None = None,
+    correlation_id: str | None = None,
+    depth: int = 0,
+) -> Run:
+    """Start a run by the workflow's name with JSON data: one parameter's value, or an object by
+    parameter.
+
+    The run exists if and only if the caller's transaction commits. Raises `UnknownWorkflow`,
+    `InvalidInput` or `IdempotencyConflict`.
+    """
+    workflow = registry.workflow(name)
+    return _start(
+        workflow,
+        workflow.encode_named(input),
+        company=company,
+        env=env,
+        idempotency_key=idempotency_key,
+        correlation_id=correlation_id,
+        depth=depth,
+    )
+
+
+def _start(
+    workflow: Workflow[Any, Any],
+    encoded: dict[str, Any],
+    *,
+    company: str | None,
+    env: str,
+    idempotency_key: str | None,
+    correlation_id: str | None = None,
+    depth: int = 0,
+) -> Run:
+    if company is not None and not 0 < len(company) <= MAX_COMPANY:
+        message = f"company has 1 to {MAX_COMPANY} characters, or is None for the platform itself"
+        raise InvalidInput(
+            f"start of {workflow.name}", [{"loc": ("company",), "msg": message, "type": "company"}]
+        )
+    run = Run(
+        workflow=workflow.name,
+        definition_id=workflow.plan.hash,
+        company=company,
+        env=env,
+        queue=workflow.queue,
+        input=encoded,
+        idempotency_key=idempotency_key,
+        correlation_id=correlation_id,
+        depth=depth,
+    )
+    with transaction.atomic():
+        _pin(workflow)
+        if not transitions.insert_run(run):
+            return _started_before(run)
+        walk = Walk(run.pk, 1, workflow.name, workflow.queue, workflow.plan, encoded)
+        entry = workflow.plan.start()
+        assert isinstance(entry, Entry)  # noqa: S101 - a workflow without a step is refused at import
+        _send_after_commit(walk.enter(entry))
+    return run
+
+
+def _pin(workflow: Workflow[Any, Any]) -> None:
+    Definition.objects.bulk_create(
+        [Definition(workflow.plan.hash, workflow.name, workflow.plan.to_json())],
+        ignore_conflicts=True,
+    )
+
+
+def _started_before(wanted: Run) -> Run:
+    found = Run.objects.get(
+        workflow=wanted.workflow,
+        company=wanted.company,
+        idempotency_key=wanted.idempotency_key,
+    )
+    if found.input != wanted.input:
+        raise IdempotencyConflict(str(wanted.idempotency_key), found.pk)
+    return found
+
+
+def _send_after_commit(wake_ups: list[WakeUp]) -> None:
+    if wake_ups:
+        transaction.on_commit(partial(send, wake_ups))
+
+
+@cache
+def _pinned_plan(definition_id: str) -> Plan:
+    return Plan.from_json(Definition.objects.get(pk=definition_id).plan)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A token on its way through a run's plan, forwards or backwards; used inside a transaction."""
+
+    run_id: UUID
+    generation: int
+    workflow: str
+    queue: str
+    plan: Plan
+    input: dict[str, Any]
+    phase: str = StepRun.Phase.FORWARD
+
+    @classmethod
+    def of(cls, held: Claim) -> "Walk":
+        plan = (
+            Plan.from_json(held.rollback_plan)
+            if held.rollback_plan is not None
+            else _pinned_plan(held.definition_id)
+        )
+        return cls(
+            held.run_id, held.generation, held.workflow, held.queue, plan, held.input, held.phase
+        )
+
+    @property
+    def is_forward(self) -> bool:
+        return self.phase == StepRun.Phase.FORWARD
+
+    def enter(self, entry: Entry) -> list[WakeUp]:
+        steps = []
+        for node in entry.nodes:
+            known = registry.steps.get(node.step)
+            queue = node.queue or (known and known.options_.queue) or self.queue
+            needs = node.needs if self.is_forward else [node.name.removesuffix(COMPENSATE)]
+            steps.append(NewStep(node.name, node.step, queue, needs))
+        return transitions.enter(
+            self.run_id,
+            self.generation,
+            phase=self.phase,
+            steps=steps,
+            joins=entry.joins,
+            resend=settings.JOBS_RESEND_AFTER,
+        )
+
+    def go_on_after(self, name: str) -> list[WakeUp]:
+        """Move the token past a node that ended well, as far as it goes."""
+        return self._move(self.plan.after(name))
+
+    def die_at(self, name: str) -> list[WakeUp]:
+        """Give the token back: nothing behind the node is to run."""
+        return self._move(self.plan.parent(name))
+
+    def _move(self, place: Entry | BranchEnd | PlanEnd) -> list[WakeUp]:
+        while isinstance(place, BranchEnd):
+            if transitions.leave_branch(self.run_id, self.generation, place.group):
+                return []
+            # The lock on the join was waited for, so a fresh statement sees what the siblings did.
+            stopping = self.is_forward and transitions.is_stopping(self.run_id)
+            place = self.plan.parent(place.group) if stopping else self.plan.after(place.group)
+        if isinstance(place, Entry):
+            return self.enter(place)
+        return self._end_forward() if self.is_forward else self._end_rollback()
+
+    def _end_forward(self) -> list[WakeUp]:
+        if not transitions.is_stopping(self.run_id):
+            try:
+                output = self._output()
+            except (InvalidInput, InvalidOutput) as error:
+                details = {"type": type(error).__name__, "message": str(error), "node": None}
+                transitions.stop(
+                    self.run_id, why=Run.Stop.FAILED, error=to_json(details, what="error")
+                )
+            else:
+                if transitions.finish_forward(self.run_id, output=output):
+                    log.info("run_succeeded", run_id=str(self.run_id), workflow=self.workflow)
+                    return []
+        return self._begin_rollback()
+
+    def _output(self) -> str:
+        wanted = set(references(self.plan.output))
+        rows = StepRun.objects.filter(
+            run_id=self.run_id, generation=self.generation, node__in=wanted
+        )
+        outputs = dict(rows.values_list("node", "output"))
+        value = evaluate(self.plan.output, output=outputs.__getitem__, inputs=self.input)
+        what = f"result of {self.workflow}"
+        known = registry.workflows.get(self.workflow)
+        if known is not None:
+            known.output.decode(value, what=what)
+        return to_json(value, what=what)
+
+    def _begin_rollback(self) -> list[WakeUp]:
+        rows = StepRun.objects.filter(
+            run_id=self.run_id, generation=self.generation, phase=StepRun.Phase.FORWARD
+        )
+        wanted = {row.node for row in rows if _is_to_be_undone(row)}
+        plan = self.plan.mirror(wanted)
+        if not transitions.begin_rollback(self.run_id, plan=plan.to_json()):
+            return []
+        back = Walk(
+            self.run_id,
+            self.generation,
+            self.workflow,
+            self.queue,
+            plan,
+            self.input,
+            StepRun.Phase.COMPENSATION,
+        )
+        entry = plan.start()
+        if isinstance(entry, Entry):
+            return back.enter(entry)
+        transitions.finish_stopped(self.run_id, rollback=Run.Rollback.NOT_NEEDED)
+        return []
+
+    def _end_rollback(self) -> list[WakeUp]:
+        left_over = StepRun.objects.filter(
+            run_id=self.run_id,
+            generation=self.generation,
+            phase=StepRun.Phase.COMPENSATION,
+            status=StepRun.Status.FAILED,
+        ).exists()
+        rollback = Run.Rollback.INCOMPLETE if left_over else Run.Rollback.COMPLETE
+        transitions.finish_stopped(self.run_id, rollback=rollback)
+        log.info(
+            "run_rolled_back", run_id=str(self.run_id), workflow=self.workflow, rollback=rollback
+        )
+        return []
+
+
+def _is_to_be_undone(row: StepRun) -> bool:
+    """A completed step with a compensation; a failed or stopped one only if it left undo data."""
+    known = registry.steps.get(row.step)
+    if known is not None and known.compensation_ is None:
+        # a step that the deployed code does not know is kept: better asked about than lost
+        return False
+    if row.status == StepRun.Status.SUCCEEDED:
+        return True
+    return row.status != StepRun.Status.SKIPPED and row.undo is not None
+
+
+def complete(held: Claim, outcome: Outcome) -> None:
+    """Record that a step ended well (or was skipped) and make ready what follows; raises
+    `LostLease`.
+    """
+    with transaction.atomic():
+        if not transitions.settle(held, outcome):
+            raise LostLease(held.node)
+        _send_after_commit(Walk.of(held).go_on_after(held.node))
+
+
+def postpone(held: Claim, *, error: str, delay: Any) -> None:
+    """Record a failed attempt; the step is ready again after the delay (a timedelta). Raises
+    `LostLease`.
+    """
+    if not transitions.postpone(held, error=error, delay=delay):
+        raise LostLease(held.node)
+    # A run that was told to stop meanwhile does not wait for the backoff.
+    give_up_ready_steps(held.run_id)
+
+
+def fail(held: Claim, *, error: str, undo: str | None = None) -> None:
+    """Record that a step failed for good: its run stops, and turns once nothing is live.
+
+    A compensation that failed is recorded, and the unwinding of the others goes on. Raises
+    `LostLease`.
+    """
+    with transaction.atomic():
+        if not transitions.settle(held, Outcome(StepRun.Status.FAILED, error=error, undo=undo)):
+            raise LostLease(held.node)
+        walk = Walk.of(held)
+        if held.is_compensation:
+            _send_after_commit(walk.go_on_after(held.node))
+            return
+        transitions.stop(held.run_id, why=Run.Stop.FAILED, error=error)
+        _send_after_commit(walk.die_at(held.node))
+    give_up_ready_steps(held.run_id)
+
+
+def give_up_ready_steps(run_id: UUID | None = None, *, limit: int = 1000) -> int:
+    """End the steps that must not start any more, of one stopping run or of all; return how many.
+
+    One transaction a step: several at once could wait for each other's joins.
+    """
+    found = transitions.ready_steps_of_stopping_runs(run_id=run_id, limit=limit)
+    return sum(_give_up(step_run_id) for step_run_id in found)
+
+
+def _give_up(step_run_id: int) -> bool:
+    with transaction.atomic():
+        abandoned = transitions.abandon(step_run_id)
+        if abandoned is None:
+            return False
+        run_id, generation, node = abandoned
+        run = Run.objects.get(pk=run_id)
+        plan = _pinned_plan(run.definition_id)
+        walk = Walk(run_id, generation, run.workflow, run.queue, plan, run.input)
+        _send_after_commit(walk.die_at(node))
+    return True
+
+
+def cancel(run_id: UUID, *, reason: str) -> bool:
+    """Stop a queued or running run and undo what it completed; False if it has ended or is ending."""
+    error = to_json({"type": "Cancelled", "message": reason, "node": None}, what="reason")
+    if not transitions.stop(run_id, why=Run.Stop.CANCELLED, error=error):
+        return False
+    give_up_ready_steps(run_id)
+    return True
+
+
+def sweep(*, now: datetime | None = None, limit: int = 1000) -> int:
+    """Send the wake-ups whose moment has come and end what must not start; return how many rows
+    moved.
+
+    Called by the relay several times a second: two index scans when there is nothing to do. `now`
+    is for symmetry with other sweeps; leases and due times are the database's clock.
+    """
+    with transaction.atomic():
+        wake_ups = transitions.due(resend=settings.JOBS_RESEND_AFTER, limit=limit)
+        _send_after_commit(wake_ups)
+    return len(wake_ups) + give_up_ready_steps(limit=limit)

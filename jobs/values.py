@@ -1,0 +1,147 @@
+"""Values on their way into and out of JSON, checked against annotations by pydantic."""
+
+import inspect
+import json
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import cached_property
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
+from jobs.outcomes import Done
+
+STREAMS = (Iterator, Generator, AsyncIterator)
+
+
+class Codec:
+    """One annotation's way to JSON text and back.
+
+    The adapter is built on first use, after the module that defines the type has been imported
+    whole.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.annotation)
+
+    def decode(self, value: Any, *, what: str) -> Any:
+        """Return the JSON value as the annotated type; raises `InvalidInput`."""
+        try:
+            return self.adapter.validate_python(value)
+        except ValidationError as error:
+            raise InvalidInput(what, issues(error)) from error
+
+    def encode_input(self, value: Any, *, what: str) -> Any:
+        """As `encode`, for what a caller gave: raises `InvalidInput`."""
+        try:
+            return self.encode(value, what=what)
+        except InvalidOutput as error:
+            raise InvalidInput(what, error.issues) from error
+
+    def encode(self, value: Any, *, what: str) -> Any:
+        """Return the value as JSON data that jsonb can hold; raises `InvalidOutput`."""
+        try:
+            plain = self.adapter.dump_python(self.adapter.validate_python(value), mode="json")
+        except ValidationError as error:
+            raise InvalidOutput(what, issues(error)) from error
+        to_json(plain, what=what)
+        return plain
+
+
+def issues(error: ValidationError) -> list[dict[str, Any]]:
+    """Return pydantic's issues as plain JSON data, without the offending input."""
+    return [
+        dict(issue)
+        for issue in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def to_json(value: Any, *, what: str) -> str:
+    """Return JSON text; what jsonb refuses (NaN, NUL, lone surrogates) raises `InvalidOutput`."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text.encode()
+    except (ValueError, TypeError) as error:
+        raise InvalidOutput(what, [{"loc": (), "msg": str(error), "type": "json"}]) from error
+    if "\\u0000" in text and _holds_nul(value):
+        message = "Postgres's jsonb cannot hold the character NUL (\\u0000): remove it"
+        raise InvalidOutput(what, [{"loc": (), "msg": message, "type": "json"}])
+    return text
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_nul(item) for item in value)
+
+
+def place(fn: Callable[..., Any]) -> str:
+    """Return `file:line` of a function, for errors at import."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(fn)
+
+
+def codecs_of(fn: Callable[..., Any], *, skip_first: bool) -> tuple[dict[str, Codec], Codec]:
+    """Return a codec for each parameter and one for the result; raises `DefinitionError`."""
+    where = place(fn)
+    try:
+        hints = get_type_hints(fn, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(f"{where}: an annotation names something unknown: {error}") from error
+    parameters = list(inspect.signature(fn).parameters.values())[1 if skip_first else 0 :]
+    found: dict[str, Codec] = {}
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise DefinitionError(
+                f"{where}: {parameter} cannot be typed; name each parameter, or take one list"
+                f" or dict"
+            )
+        if parameter.name not in hints:
+            raise DefinitionError(
+                f"{where}: parameter {parameter.name!r} has no annotation; say its type, for"
+                f" example"
+                f" `{parameter.name}: str`"
+            )
+        found[parameter.name] = codec(
+            hints[parameter.name], f"{where}: parameter {parameter.name!r}"
+        )
+    if "return" not in hints:
+        raise DefinitionError(
+            f"{where}: no return annotation; write `-> None` if it returns nothing"
+        )
+    return found, codec(hints["return"], f"{where}: the return value")
+
+
+def codec(annotation: Any, what: str) -> Codec:
+    """Return the annotation's codec; types that have no JSON form raise `DefinitionError`."""
+    if get_origin(annotation) is Done:
+        (annotation,) = get_args(annotation)
+    origin = get_origin(annotation) or annotation
+    if isinstance(origin, type):
+        if hasattr(origin, "_meta") and hasattr(origin, "objects"):
+            raise DefinitionError(
+                f"{what} is the model {origin.__name__}: a row does not travel; use its"
+                f" primary key,"
+                " or a pydantic model of the fields needed"
+            )
+        if origin in STREAMS or issubclass(origin, STREAMS):
+            raise DefinitionError(f"{what} is a stream, which cannot be stored; use a list")
+    made = Codec(annotation)
+    try:
+        _ = made.adapter
+    except PydanticSchemaGenerationError as error:
+        raise DefinitionError(
+            f"{what} has the type {annotation!r}, which has no JSON form; use JSON values,"
+            f" pydantic models,"
+            " dataclasses, dates, UUIDs or Decimals"
+        ) from error
+    except PydanticUserError:
+        made.__dict__.pop("adapter", None)  # a forward reference: resolved on first use
+    return made
