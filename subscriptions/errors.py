@@ -1,0 +1,42 @@
+"""What can go wrong in the event system.
+
+SubscriptionsError
+├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
+├── UnknownEventType        publish() of a type that no `@event` declares
+├── UnknownHandlerType      a type that no `@handler` declares
+└── UnsafeAddress           a URL that leads to a private or reserved address, or to none
+"""
+
+
+class SubscriptionsError(Exception):
+    """The root of this app's errors."""
+
+
+class InvalidSubscription(SubscriptionsError):
+    """Say which field of a subscription is wrong, and what it takes."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class UnknownEventType(SubscriptionsError):
+    def __init__(self, name: str, known: list[str]) -> None:
+        declared = ", ".join(known) or "none"
+        super().__init__(f"event type {name!r} is not declared by @event; declared: {declared}")
+        self.name = name
+
+
+class UnknownHandlerType(SubscriptionsError):
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"handler type {name!r} does not exist; there are: {', '.join(known)}")
+        self.name = name
+
+
+class UnsafeAddress(SubscriptionsError):
+    """A host that must not be dialled; the text names host and address, never the URL's path."""
+
+    def __init__(self, host: str, problem: str) -> None:
+        super().__init__(f"{host}: {problem}")
+        self.host = host

@@ -1,0 +1,11 @@
+DROP TABLE public.event_system_relay_cursor;
+DROP TABLE public.event_system_delivery_attempt;
+DROP TABLE public.event_system_delivery;
+DROP TABLE public.event_system_revision;
+DROP TABLE public.event_system_interest;
+DROP TABLE public.event_system_subscription;
+DROP TABLE public.event_system_event;
+DROP SEQUENCE public.event_system_attempt_seq;
+DROP SEQUENCE public.event_system_delivery_seq;
+DROP SEQUENCE public.event_system_event_seq;
+DROP FUNCTION public.event_system_uuidv7();

@@ -1,0 +1,204 @@
+"""The event system's rows. The tables, their triggers and their partitions are made by SQL in migrations.
+
+The outbox, deliveries and attempts are partitioned by time. Their primary keys in the database include that
+time; Django, which wants one column, is told the column that is unique by its sequence.
+"""
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from encrypted_fields.fields import EncryptedTextField
+
+
+class Operation(models.TextChoices):
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    TRUNCATE = "TRUNCATE"
+
+
+def row_operations() -> list[str]:
+    return [Operation.INSERT, Operation.UPDATE, Operation.DELETE]
+
+
+class PlainJSONField(models.JSONField):  # type: ignore[type-arg]
+    """A `json` column: psycopg has parsed it already, so nothing is left to do on the way in."""
+
+    def db_type(self, connection: Any) -> str:
+        return "json"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        return value
+
+
+class Event(models.Model):
+    """One row of the outbox: INSERT only, written by triggers, `publish` and ingest, read by the relay."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    event_id = models.UUIDField(db_column="id", unique=True)
+    recorded_at = models.DateTimeField()
+    timestamp = models.DateTimeField()
+    source = models.TextField()
+    source_id = models.TextField(null=True)
+    company = models.TextField(null=True)
+    type = models.TextField(null=True)
+    version = models.IntegerField(null=True)
+    payload = PlainJSONField(null=True)
+    table = models.TextField(null=True)
+    operation = models.TextField(null=True, choices=Operation.choices)
+    record_id = models.JSONField(null=True)
+    new = PlainJSONField(null=True)
+    old = PlainJSONField(null=True)
+    key = models.TextField(null=True)
+    correlation_id = models.TextField(null=True)
+    depth = models.IntegerField(default=0)
+    shard = models.SmallIntegerField(default=0)
+
+    class Meta:
+        db_table = "event_system_event"
+
+    def __str__(self) -> str:
+        return f"{self.type or f'{self.table} {self.operation}'} {self.event_id}"
+
+
+class Subscription(models.Model):
+    """What a company wants to hear of, and what happens then; a company of NULL is the platform itself."""
+
+    class Ordering(models.TextChoices):
+        NONE = "none"
+        RECORD = "record"
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.TextField()
+    company = models.TextField(null=True, blank=True)
+    table = models.TextField(null=True, blank=True)
+    event_type = models.TextField(null=True, blank=True)
+    operations = ArrayField(models.TextField(choices=Operation.choices), default=row_operations)
+    filter = models.JSONField(default=dict, blank=True)
+    handler_type = models.TextField()
+    config = models.JSONField(default=dict, blank=True)
+    active = models.BooleanField(default=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    ordering = models.TextField(choices=Ordering.choices, default=Ordering.NONE)
+    max_rate = models.IntegerField(null=True, blank=True)
+    attempts = models.IntegerField(default=3)
+    backoff = models.JSONField(default=dict, blank=True)
+    batch_size = models.IntegerField(default=1)
+    debounce = models.DurationField(null=True, blank=True)
+    secret = EncryptedTextField(null=True, editable=False)
+    invalid_reason = models.TextField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "event_system_subscription"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["company", "name"],
+                name="unique_subscription_name_per_company",
+                nulls_distinct=False,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.company or 'platform'})"
+
+
+class Delivery(models.Model):
+    """One event on its way to one subscription. `due_at` is when the sweep looks at it again.
+
+    `pending` waits for a message that was sent (or is overdue), `retrying` for its time, `running` for a
+    worker whose lease ends at `due_at`.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        RETRYING = "retrying"
+        HELD = "held"
+        DELIVERED = "delivered"
+        DEAD = "dead"
+        BLOCKED = "blocked"
+        CANCELED = "canceled"
+
+    id = models.BigIntegerField(primary_key=True)
+    event_at = models.DateTimeField()
+    event = models.ForeignKey(
+        Event,
+        models.DO_NOTHING,
+        db_column="event_seq",
+        db_constraint=False,
+        related_name="deliveries",
+    )
+    event_uuid = models.UUIDField(db_column="event_id")
+    subscription = models.ForeignKey(
+        Subscription, models.DO_NOTHING, db_constraint=False, related_name="deliveries"
+    )
+    company = models.TextField(null=True)
+    handler_type = models.TextField()
+    status = models.TextField(choices=Status.choices, default=Status.PENDING)
+    attempts = models.IntegerField(default=0)
+    generation = models.IntegerField(default=1)
+    due_at = models.DateTimeField(null=True)
+    error = models.TextField(default="")
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "event_system_delivery"
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "subscription", "event_at"],
+                name="unique_delivery_per_event_and_subscription",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk}"
+
+
+class DeliveryAttempt(models.Model):
+    """One try: what was answered, or what went wrong, and how long it took."""
+
+    class Status(models.TextChoices):
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    id = models.BigIntegerField(primary_key=True)
+    delivery = models.ForeignKey(
+        Delivery, models.DO_NOTHING, db_constraint=False, related_name="tries"
+    )
+    generation = models.IntegerField()
+    number = models.IntegerField()
+    status = models.TextField(choices=Status.choices)
+    started_at = models.DateTimeField()
+    duration = models.DurationField()
+    status_code = models.IntegerField(null=True)
+    response = models.TextField(default="")
+    error = models.TextField(default="")
+
+    class Meta:
+        db_table = "event_system_delivery_attempt"
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of delivery {self.delivery_id}"
+
+
+class RelayCursor(models.Model):
+    """How far the relay of one shard has read: see `subscriptions.cursor`."""
+
+    shard = models.IntegerField(primary_key=True)
+    seen = models.TextField()
+    reading = models.TextField()
+    last_seq = models.BigIntegerField(default=0)
+    system_identifier = models.BigIntegerField()
+    moved_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "event_system_relay_cursor"
+
+    def __str__(self) -> str:
+        return f"shard {self.shard}"
