@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from celery.canvas import Signature
@@ -86,7 +87,7 @@ class StepOptions:
     """How a step is tried; see the authoring contract for each."""
 
     attempts: int = 3
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
     permanent_on: tuple[type[Exception], ...] = ()
     queue: str | None = None
 
@@ -168,10 +169,8 @@ class Step(Generic[P, R]):
             raise DefinitionError(f"{caller()}: {self.name}{self._signature}: {error}") from error
         inputs = {}
         for parameter, value in bound.arguments.items():
-            codec, what = self.inputs[parameter], f"{caller()}: {self.name}({parameter}=…)"
-            inputs[parameter] = express(
-                value, lambda literal, c=codec, w=what: c.encode(literal, what=w)
-            )
+            what = f"{caller()}: {self.name}({parameter}=…)"
+            inputs[parameter] = express(value, partial(self.inputs[parameter].encode, what=what))
         return trace.add(name, self.name, inputs, queue)
 
 
@@ -187,8 +186,7 @@ class Workflow(Generic[P, R]):
         self.inputs, self.output = codecs_of(fn, skip_first=False)
         if clash := START_OPTIONS.intersection(self.inputs):
             raise DefinitionError(
-                f"{place(fn)}: parameter {sorted(clash)[0]!r} is also an option of start();"
-                f" rename it"
+                f"{place(fn)}: parameter {min(clash)!r} is also an option of start(); rename it"
             )
         self.plan = self._read()
         registry.add_workflow(self)
@@ -215,7 +213,7 @@ class Workflow(Generic[P, R]):
         return plan
 
     def canvas(self) -> Signature:
-        """Return the Celery canvas that the workflow is: chains, groups and chords of signatures."""
+        """Return the Celery canvas that the workflow is: chains, groups, chords of signatures."""
         return to_canvas(self.plan, queue=self.queue)
 
     def encode_input(self, arguments: tuple[Any, ...]) -> dict[str, Any]:
@@ -361,7 +359,7 @@ def step(
     options = StepOptions(attempts, waits, permanent_on, queue)
 
     def decorate(fn: Callable[..., Any]) -> Step[Any, Any]:
-        return Step(fn, name, replace(options))
+        return Step(fn, name, options)
 
     return cast(StepDecorator, decorate)
 

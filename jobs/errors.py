@@ -53,7 +53,7 @@ class _Invalid(JobsError):
 
 
 class InvalidInput(_Invalid):
-    """The input does not fit; `issues` is a list of `{"loc", "msg", "type"}` as pydantic gives it."""
+    """The input does not fit; `issues` is a list of `{"loc", "msg", "type"}` as pydantic does."""
 
 
 class InvalidOutput(_Invalid):
@@ -73,7 +73,7 @@ class IdempotencyConflict(JobsError):
 
 
 class LostLease(JobsError):
-    """The step's fencing token moved on: another worker has it, and this outcome was not written."""
+    """Another worker holds the step by now (its fencing token moved on); nothing was written."""
 
 
 class ResultTimeout(JobsError):

@@ -66,10 +66,9 @@ def _attempt(held: Claim, logger: Any) -> str:
         return StepRun.Status.SKIPPED
     except PermanentFailure as failure:
         return _fail(held, failure, undo=_encode_undo(step, failure.undo))
-    except (InvalidInput, InvalidOutput, *options.permanent_on) as failure:
-        return _fail(held, failure)
     except Exception as failure:  # whatever the author's code raises is a failed attempt
-        if held.attempt >= options.attempts:
+        for_good = isinstance(failure, (InvalidInput, InvalidOutput, *options.permanent_on))
+        if for_good or held.attempt >= options.attempts:
             return _fail(held, failure)
         delay = failure.after if isinstance(failure, Retry) else None
         delay = options.backoff.delay(held.attempt) if delay is None else delay

@@ -1,4 +1,4 @@
-"""Keep the leases of a worker's live children alive, from its main process, one statement a beat."""
+"""Extend the leases of a worker's live children from its main process, one statement a beat."""
 
 import secrets
 import threading

@@ -24,7 +24,7 @@ class Done(Generic[R]):
 
 
 class Retry(Exception):
-    """Ask for another attempt, `after` a timedelta or seconds; without it the step's backoff holds."""
+    """Ask for another attempt `after` a timedelta or seconds; by default after the backoff."""
 
     def __init__(self, message: str = "retry asked for", *, after: timedelta | float | None = None):
         super().__init__(message)

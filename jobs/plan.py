@@ -120,7 +120,7 @@ class Plan:
         return PlanEnd() if group is None else BranchEnd(group)
 
     def mirror(self, wanted: Collection[str]) -> "Plan":
-        """Return the rollback: the wanted nodes' compensations in mirror order, chains backwards."""
+        """Return the rollback: the wanted nodes' compensations in mirror order."""
 
         def turn(chain: Chain) -> Chain:
             items = [turned for item in reversed(chain.items) for turned in turn_item(item)]
@@ -204,7 +204,7 @@ def references(expression: Expression) -> Iterator[str]:
 def evaluate(
     expression: Expression, *, output: Callable[[str], Any], inputs: Mapping[str, Any]
 ) -> Any:
-    """Return the expression's JSON value; `output` gives a node's output, `inputs` the run's input."""
+    """Return the expression's JSON value; `output` looks a node's up, `inputs` is the run's."""
     if "$value" in expression:
         return expression["$value"]
     if "$list" in expression:

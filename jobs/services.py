@@ -335,7 +335,7 @@ def _give_up(step_run_id: int) -> bool:
 
 
 def cancel(run_id: UUID, *, reason: str) -> bool:
-    """Stop a queued or running run and undo what it completed; False if it has ended or is ending."""
+    """Stop a queued or running run and undo what it completed; False if it is ending."""
     error = to_json({"type": "Cancelled", "message": reason, "node": None}, what="reason")
     if not transitions.stop(run_id, why=Run.Stop.CANCELLED, error=error):
         return False

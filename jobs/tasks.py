@@ -20,7 +20,7 @@ def register(step: Step[Any, Any]) -> None:
 
 def _task(name: str) -> None:
     @shared_task(name=name, bind=True, ignore_result=True, acks_late=True, throws=(StepFailed,))
-    def run(self: Task, run_id: str, step_run_id: int) -> str:
+    def run(self: Task[Any, Any], run_id: str, step_run_id: int) -> str:
         return perform(
             step_run_id, worker=worker_name(self.request.hostname or "local", os.getpid())
         )

@@ -134,7 +134,7 @@ def tracing(workflow: str) -> Iterator[Trace]:
 
 
 def express(value: Any, literal: Callable[[Any], Any]) -> Expression:
-    """Return the expression of an argument; `literal` turns a value without symbols into JSON data."""
+    """Return an argument's expression; `literal` makes JSON of a value without symbols."""
     if isinstance(value, Symbol):
         return value._expression
     if _holds_symbol(value):

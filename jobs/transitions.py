@@ -226,7 +226,7 @@ def finish_stopped(run_id: UUID, *, rollback: str) -> bool:
 
 
 def abandon(step_run_id: int) -> tuple[UUID, int, str] | None:
-    """End a ready step of a stopping run without starting it; return its run, generation and node."""
+    """End a ready step of a stopping run unstarted; return its run, generation and node."""
     rows = _rows(
         "UPDATE jobs_steprun AS s SET status = 'stopped', finished_at = clock_timestamp(),"
         " wake_at = NULL"
