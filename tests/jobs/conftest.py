@@ -1,0 +1,87 @@
+"""Fixtures for the engine's tests: messages are kept in a list instead of going to SQS."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from jobs import execution, services
+from jobs.dispatch import WakeUp
+from jobs.models import Run
+
+WORKER = "worker-1:test:1"
+
+
+class Post:
+    """The wake-ups sent and not yet delivered; `deliver_all` is a worker that takes each in turn."""
+
+    def __init__(self) -> None:
+        self.waiting: list[WakeUp] = []
+        self.delivered: list[WakeUp] = []
+
+    def send(self, wake_ups: list[WakeUp]) -> int:
+        self.waiting.extend(wake_ups)
+        return len(wake_ups)
+
+    def deliver_one(self) -> str:
+        wake_up = self.waiting.pop(0)
+        self.delivered.append(wake_up)
+        try:
+            return execution.perform(wake_up.step_run_id, worker=WORKER)
+        except execution.StepFailed as failure:
+            return str(failure)
+
+    def deliver_all(self) -> list[str]:
+        """Work until no message is left; steps that wait for their backoff stay."""
+        results = []
+        while self.waiting:
+            results.append(self.deliver_one())
+        return results
+
+    def run_to_the_end(self, run: Any) -> Run:
+        """Work, sweeping whatever waits as if its time had come, until the run has ended."""
+        found = Run.objects.get(pk=run.pk)
+        for _ in range(200):
+            self.deliver_all()
+            found.refresh_from_db()
+            if found.is_ended:
+                return found
+            pass_time()
+            services.sweep()
+        raise AssertionError(f"run {found.pk} did not end; it is {found.status}")
+
+
+def pass_time(by: timedelta = timedelta(days=1)) -> None:
+    """Move every due time and lease into the past, as if that much time had gone by."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_steprun SET due_at = due_at - %(by)s, wake_at = wake_at - %(by)s,"
+            " lease_until = lease_until - %(by)s WHERE status IN ('ready', 'running')",
+            {"by": by},
+        )
+
+
+@pytest.fixture
+def post(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Post:
+    made = Post()
+    monkeypatch.setattr(services, "send", made.send)
+    return made
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    """What the test's steps wrote down, in order."""
+    return CALLS
+
+
+CALLS: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _forget_calls() -> None:
+    CALLS.clear()
+
+
+Start = Callable[..., Run]

@@ -1,0 +1,113 @@
+"""Workflows for the engine's tests; each step writes its name into CALLS and can be told to misbehave."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jobs import Context, Done, PermanentFailure, Skip, parallel, step, workflow
+from tests.jobs.conftest import CALLS
+
+MISBEHAVIOUR: dict[str, Callable[[Context], Any]] = {}
+
+
+def _note(ctx: Context) -> None:
+    CALLS.append(ctx.step)
+    if ctx.step in MISBEHAVIOUR:
+        MISBEHAVIOUR[ctx.step](ctx)
+
+
+@step(name="flow-a")
+def a(ctx: Context, number: int) -> int:
+    _note(ctx)
+    return number + 1
+
+
+@a.compensation
+def undo_a(ctx: Context, result: int) -> None:
+    CALLS.append(f"{ctx.step}({result})")
+    if ctx.step in MISBEHAVIOUR:
+        MISBEHAVIOUR[ctx.step](ctx)
+
+
+@step(name="flow-b")
+def b(ctx: Context, left: int, right: int) -> int:
+    _note(ctx)
+    return left + right
+
+
+@b.compensation
+def undo_b(ctx: Context, result: int) -> None:
+    CALLS.append(f"{ctx.step}({result})")
+
+
+@step(name="flow-plain")
+def plain(ctx: Context, number: int) -> int:
+    _note(ctx)
+    return number
+
+
+@step(name="flow-done")
+def done(ctx: Context, number: int) -> Done[int]:
+    _note(ctx)
+    return Done(number, undo={"was": number})
+
+
+@done.compensation
+def undo_done(ctx: Context, undo: dict[str, int]) -> None:
+    CALLS.append(f"{ctx.step}({undo})")
+
+
+@step(name="flow-skip")
+def skip(ctx: Context, number: int) -> int | None:
+    CALLS.append(ctx.step)
+    raise Skip("nothing to do")
+
+
+@skip.compensation
+def undo_skip(ctx: Context, result: int | None) -> None:
+    CALLS.append(ctx.step)
+
+
+@workflow(name="flow/chain")
+def chain(number: int) -> int:
+    return plain(a(a(number)))
+
+
+@workflow(name="flow/diamond")
+def diamond(number: int) -> int:
+    first = a(number)
+    left, right = parallel(a(first), lambda: a(a(first)))
+    return b(left, right)
+
+
+@workflow(name="flow/nested")
+def nested(number: int) -> int:
+    def inner() -> int:
+        left, right = parallel(a(number), a(number))
+        return b(left, right)
+
+    x, y, _ = parallel(inner, lambda: a(plain(number)), plain(number))
+    p, q = parallel(plain(x), plain(y))
+    return b(p, q)
+
+
+@workflow(name="flow/undo")
+def undoing(number: int) -> int:
+    return plain(done(a(number)))
+
+
+@workflow(name="flow/skipping")
+def skipping(number: int) -> int:
+    skip(number)
+    return plain(number)
+
+
+def fail_for_good(ctx: Context) -> None:
+    raise PermanentFailure("no")
+
+
+def fail_with_undo(ctx: Context) -> None:
+    raise PermanentFailure("no", undo=77)
+
+
+def fail(ctx: Context) -> None:
+    raise RuntimeError("not now")
