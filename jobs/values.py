@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cached_property
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
@@ -27,7 +27,14 @@ class Codec:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self.annotation)
+        try:
+            # Where a type is only known at run time pydantic would write NaN as null: keep it, so that
+            # it is refused.
+            return TypeAdapter(self.annotation, config=ConfigDict(ser_json_inf_nan="constants"))
+        except PydanticUserError as error:
+            if error.code != "type-adapter-config-unused":  # models bring their own configuration
+                raise
+            return TypeAdapter(self.annotation)
 
     def decode(self, value: Any, *, what: str) -> Any:
         """Return the JSON value as the annotated type; raises `InvalidInput`."""

@@ -1,6 +1,5 @@
 """Fixtures for the engine's tests: messages are kept in a list instead of going to SQS."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ WORKER = "worker-1:test:1"
 
 
 class Post:
-    """The wake-ups sent and not yet delivered; `deliver_all` is a worker that takes each in turn."""
+    """The wake-ups sent and not yet delivered; `deliver_all` works them off in turn."""
 
     def __init__(self) -> None:
         self.waiting: list[WakeUp] = []
@@ -82,6 +81,3 @@ CALLS: list[str] = []
 @pytest.fixture(autouse=True)
 def _forget_calls() -> None:
     CALLS.clear()
-
-
-Start = Callable[..., Run]

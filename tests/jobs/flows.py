@@ -1,4 +1,4 @@
-"""Workflows for the engine's tests; each step writes its name into CALLS and can be told to misbehave."""
+"""Workflows for the engine's tests: each step notes its name, and can be told to misbehave."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +76,13 @@ def chain(number: int) -> int:
 def diamond(number: int) -> int:
     first = a(number)
     left, right = parallel(a(first), lambda: a(a(first)))
+    return b(left, right)
+
+
+@workflow(name="flow/pair")
+def pair(number: int) -> int:
+    first = a(number)
+    left, right = parallel(a(first), a(first))
     return b(left, right)
 
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 
-from jobs import services
+from jobs import services, transitions
 from jobs.errors import IdempotencyConflict, InvalidInput, RunFailed, UnknownWorkflow
 from jobs.models import Attempt, Definition, Run, StepRun
 from tests.jobs import flows
-from tests.jobs.conftest import Post, pass_time
+from tests.jobs.conftest import WORKER, Post, pass_time
 
 
 @pytest.fixture(autouse=True)
@@ -316,10 +317,8 @@ def test_a_step_whose_workers_all_died_fails_as_worker_lost(post: Post) -> None:
     run = flows.chain.start(1, company="acme")
     step_run = StepRun.objects.get(run_id=run.pk)
     for _ in range(3):
-        from jobs import transitions  # the claim of a worker that dies at once
-        from tests.jobs.conftest import WORKER, timedelta
-
-        assert transitions.claim(step_run.pk, worker=WORKER, lease=timedelta(seconds=60))
+        # The claim of a worker that dies at once.
+        assert transitions.claim(step_run.pk, worker=WORKER, lease=settings.JOBS_LEASE)
         pass_time()
 
     ended = post.run_to_the_end(run)

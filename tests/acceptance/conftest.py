@@ -1,0 +1,59 @@
+"""Real processes on the test's own database: workers, relay, Flower, as the Procfile starts them."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import pytest
+from django.core.management import call_command
+
+from counterpoint.embedded import EmbeddedServices
+from counterpoint.embedded.application import start_processes
+
+T = TypeVar("T")
+
+APPS = "tests.acceptance.slow_app"
+
+
+def eventually(ask: Callable[[], T], *, what: str, seconds: float = 60.0) -> T:
+    """Ask until the answer is true and return it; fail with `what` after the seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.05)
+
+
+class Platform:
+    """The processes of one test, by their Procfile names; all are killed at its end."""
+
+    def __init__(self, services: EmbeddedServices, environment: Mapping[str, str]) -> None:
+        self.services = services
+        self.environment = {**environment, "EXTRA_APPS": APPS}
+        self.names: list[str] = []
+
+    def start(self, *names: str, **more: str) -> None:
+        """Start processes of the Procfile with the test's environment and what is given."""
+        self.names += start_processes(
+            self.services, only=names, env={**self.environment, **more}
+        )
+
+    def kill(self, name: str) -> None:
+        self.services.processes.kill(name)
+
+    def log(self, name: str) -> str:
+        return (self.services.processes.logs / f"{name}.log").read_text(errors="replace")
+
+
+@pytest.fixture
+def platform(
+    services: EmbeddedServices, process_environment: Mapping[str, str]
+) -> Iterator[Platform]:
+    call_command("ensure_queues", verbosity=0)
+    made = Platform(services, process_environment)
+    yield made
+    for name in made.names:
+        services.processes.kill(name)

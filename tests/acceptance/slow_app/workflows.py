@@ -1,0 +1,38 @@
+"""`slow/three`: the middle step says that it runs and waits for the file `go`, or dies for `die`."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from jobs import Context, step, workflow
+
+PATIENCE_SECONDS = 60
+
+
+@step(name="slow-before")
+def before(ctx: Context, folder: str) -> str:
+    return folder
+
+
+@step(name="slow-wait")
+def wait(ctx: Context, folder: str) -> int:
+    Path(folder, f"attempt-{ctx.attempt}").touch()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not Path(folder, "go").exists():
+        if ctx.attempt == 1 and Path(folder, "die").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody said go")
+        time.sleep(0.02)
+    return ctx.attempt
+
+
+@step(name="slow-after")
+def after(ctx: Context, attempt: int) -> int:
+    return attempt
+
+
+@workflow(name="slow/three", queue="orders")
+def three(folder: str) -> int:
+    return after(wait(before(folder)))

@@ -1,0 +1,71 @@
+"""Values into JSON and back, and what is refused on the way."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel
+
+from jobs.errors import InvalidInput, InvalidOutput
+from jobs.retry import Backoff, timedelta
+from jobs.values import Codec
+
+
+class Model(BaseModel):
+    name: str
+    count: int = 0
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (int, 3),
+        (str | None, None),
+        (list[Model], [Model(name="a", count=2)]),
+        (dict[str, Decimal], {"a": Decimal("1.10")}),
+        (date, date(2026, 1, 2)),
+        (datetime, datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)),
+        (UUID, UUID(int=7)),
+        (tuple[int, str], (1, "a")),
+        (dict[int, bool], {1: True}),
+    ],
+)
+def test_a_value_comes_back_as_it_went(annotation: Any, value: Any) -> None:
+    codec = Codec(annotation)
+
+    assert codec.decode(codec.encode(value, what="x"), what="x") == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "a\0b", "\ud800", {"a\0": 1}])
+def test_what_jsonb_cannot_hold_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidOutput):
+        Codec(Any).encode(value, what="x")
+
+
+def test_a_backslash_before_u0000_is_no_nul() -> None:
+    assert Codec(str).encode("\\u0000", what="x") == "\\u0000"
+
+
+def test_issues_name_the_place_and_hold_no_input() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Codec(list[Model]).decode([{"name": "a", "count": "s3cret"}], what="x")
+
+    (issue,) = caught.value.issues
+    assert issue["loc"] == (0, "count")
+    assert "s3cret" not in str(caught.value.issues)
+
+
+def test_backoff_doubles_up_to_its_maximum() -> None:
+    backoff = Backoff(timedelta(seconds=1), 2.0, timedelta(seconds=5), jitter=False)
+
+    assert [backoff.delay(n).total_seconds() for n in (1, 2, 3, 4, 5000)] == [1, 2, 4, 5, 5]
+
+
+def test_jitter_draws_between_half_and_all_of_the_wait() -> None:
+    backoff = Backoff(timedelta(seconds=4))
+
+    assert backoff.delay(1, draw=0.0) == timedelta(seconds=2)
+    assert backoff.delay(1, draw=0.5) == timedelta(seconds=3)
+    assert timedelta(seconds=2) <= backoff.delay(1) <= timedelta(seconds=4)
