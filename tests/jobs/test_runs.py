@@ -313,6 +313,22 @@ def test_a_worker_that_lost_its_lease_cannot_write_its_outcome(
     assert list(outcomes.values_list("outcome", flat=True)) == ["lost", "succeeded"]
 
 
+def test_a_worker_that_lost_its_lease_cannot_write_while_the_other_still_runs(post: Post) -> None:
+    run = flows.chain.start(1, company="acme")
+
+    def be_overtaken(_: object) -> None:
+        del flows.MISBEHAVIOUR["flow-a"]
+        pass_time()
+        step_run = StepRun.objects.get(run_id=run.pk)
+        assert transitions.claim(step_run.pk, worker="worker-2", lease=settings.JOBS_LEASE)
+
+    flows.MISBEHAVIOUR["flow-a"] = be_overtaken
+
+    assert post.deliver_one() == "lease lost"
+    held = StepRun.objects.get(run_id=run.pk)
+    assert (held.status, held.worker, held.attempts) == ("running", "worker-2", 2)
+
+
 def test_a_step_whose_workers_all_died_fails_as_worker_lost(post: Post) -> None:
     run = flows.chain.start(1, company="acme")
     step_run = StepRun.objects.get(run_id=run.pk)

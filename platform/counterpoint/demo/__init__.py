@@ -1,1 +1,3 @@
-"""`make demo`: the main job from a SQL write to webhooks, a workflow and a rollback, on real processes."""
+"""`make demo`: the main job from a SQL write to webhooks, a workflow and a rollback, on real
+processes.
+"""

@@ -58,9 +58,7 @@ def _show(
         try:
             story = scenario.tell(services.environment["DATABASE_URL"], receiver)
             found = list(report.lines(story, receiver))
-            found += surfaces.lines(
-                story, admin_url=admin_url, flower_url=flower_url, login=login
-            )
+            found += surfaces.lines(story, admin_url=admin_url, flower_url=flower_url, login=login)
         except scenario.DemoTimeout as error:
             console.print(f"[bold red]{error}[/]")
             for name in PROCESSES:

@@ -1,4 +1,6 @@
-"""The demo's webhook receiver: it checks each signature with the official library, as a customer would."""
+"""The demo's webhook receiver: it checks each signature with the official library, as a customer
+would.
+"""
 
 import threading
 import time
@@ -31,7 +33,7 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_POST(self) -> None:
                 at = time.time()
                 raw = self.rfile.read(int(self.headers.get("content-length", 0)))
                 arrival = receiver.check(at, raw, dict(self.headers.items()))

@@ -118,9 +118,7 @@ def _failed(story: Story, run: Run | None) -> Iterator[Line]:
     expected = dict.fromkeys(FORWARD, StepRun.Status.SUCCEEDED)
     expected["update-status"] = StepRun.Status.FAILED
     yield from _steps(story.refused, run, expected)
-    undone = list(
-        run.steps.filter(phase=StepRun.Phase.COMPENSATION).order_by("started_at", "id")
-    )
+    undone = list(run.steps.filter(phase=StepRun.Phase.COMPENSATION).order_by("started_at", "id"))
     for step in undone:
         yield Line(
             f"  undone: {step.node}",
@@ -142,9 +140,7 @@ def _failed(story: Story, run: Run | None) -> Iterator[Line]:
     notices = SupplierNotice.objects.filter(order_number=number).order_by("id")
     kinds = list(notices.values_list("kind", flat=True))
     yield Line("the refused order's rows", "gone" if not left else "still there", None, not left)
-    yield Line(
-        "the supplier's notices", ", ".join(kinds), None, kinds == ["placed", "withdrawn"]
-    )
+    yield Line("the supplier's notices", ", ".join(kinds), None, kinds == ["placed", "withdrawn"])
 
 
 def _steps(write: Write, run: Run, expected: dict[str, StepRun.Status]) -> Iterator[Line]:

@@ -103,7 +103,8 @@ def _ended(company: str) -> list[Run]:
 
 def _insert(connection: psycopg.Connection[Any], company: str, supplier: str) -> int:
     row = connection.execute(
-        "INSERT INTO restock_request (company, supplier_id, items) VALUES (%s, %s, %s) RETURNING id",
+        "INSERT INTO restock_request (company, supplier_id, items) VALUES (%s, %s, %s)"
+        " RETURNING id",
         [company, supplier, json.dumps(ITEMS)],
     ).fetchone()
     if row is None:  # RETURNING gives a row; said for the type checker
