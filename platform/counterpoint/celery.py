@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init
+from celery.signals import celeryd_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 
@@ -37,4 +37,3 @@ app.autodiscover_tasks()
 app.steps["consumer"].add("counterpoint.control:ControlPlane")
 
 celeryd_init.connect(refuse_to_start)
-beat_init.connect(refuse_to_start)

@@ -36,5 +36,5 @@ task_acks_late = True  # a message is only a wake-up; the row decides who acts
 task_serializer = "json"
 accept_content = ["json"]
 worker_prefetch_multiplier = 1
-beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+beat_scheduler = "counterpoint.beat:Scheduler"
 worker_enable_remote_control = False  # SQS cannot carry it: see counterpoint.control

@@ -4,13 +4,11 @@
 """
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from counterpoint import env, queues
 
-BASE_DIR = Path(__file__).resolve().parents[2]
 
 SECRET_KEY = env.text("SECRET_KEY")
 DEBUG = env.flag("DEBUG", default=False)
@@ -112,7 +110,6 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
 WHITENOISE_USE_FINDERS = True  # one image, no collectstatic step to forget
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -144,6 +141,10 @@ JOBS_RESEND_AFTER = timedelta(
 
 RELAY_POLL = timedelta(
     milliseconds=env.number("RELAY_POLL_MILLISECONDS", default=25, minimum=1, maximum=60_000)
+)
+# How long a delivery may wait for a worker before the sweep sends its message again.
+DELIVERY_RESEND_AFTER = timedelta(
+    seconds=env.number("DELIVERY_RESEND_AFTER_SECONDS", default=60, minimum=1, maximum=3600)
 )
 # CIDRs that webhooks may reach although they are private; empty in production.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")

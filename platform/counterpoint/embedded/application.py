@@ -31,8 +31,7 @@ def prepare(services: EmbeddedServices) -> None:
 
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
-    with Path(os.devnull).open("w") as nowhere:
-        call_command("ensure_queues", stdout=nowhere)
+    call_command("ensure_queues", verbosity=0)
 
 
 def set_admin_password() -> str:

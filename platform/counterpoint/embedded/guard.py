@@ -101,10 +101,10 @@ class Guard:
         """Send a signal to a process and, with `tree`, to everything it started."""
         process = self.processes[name]
         if process.code is None:
-            send(process.popen.pid, number)
-            if tree:
-                for pid in descendants(process.popen.pid):
-                    send(pid, number)
+            # Listed before the first signal: the children of the dead are the guard's own.
+            below = descendants(process.popen.pid) if tree else []
+            for pid in (process.popen.pid, *below):
+                send(pid, number)
         return {}
 
     def status(self) -> dict[str, Any]:

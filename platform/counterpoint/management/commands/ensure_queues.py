@@ -20,9 +20,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with sqs.reachable():
             report = provision.ensure(sqs.client(), settings.QUEUES)
-        for name in report.created:
-            self.stdout.write(f"created {name}")
-        self.stdout.write(f"{len(report.created)} created, {len(report.unchanged)} as declared")
+        if options["verbosity"]:
+            for name in report.created:
+                self.stdout.write(f"created {name}")
+            self.stdout.write(f"{len(report.created)} created, {len(report.unchanged)} as declared")
         if report.refused:
             raise CommandError(
                 "\n".join(report.refused)
