@@ -1,0 +1,40 @@
+"""Events from tables, code and queues, and the subscriptions that turn them into work: the
+authors' API.
+
+Names are imported on first use: Django loads this package before any model exists.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from subscriptions.capture.operations import AttachEventTrigger
+    from subscriptions.contracts import event
+    from subscriptions.handlers.contract import Handler, Item, Outcome, handler
+    from subscriptions.outbox import publish
+
+__all__ = [
+    "AttachEventTrigger",
+    "Handler",
+    "Item",
+    "Outcome",
+    "event",
+    "handler",
+    "publish",
+]
+
+_HOMES = {
+    "AttachEventTrigger": "subscriptions.capture.operations",
+    "Handler": "subscriptions.handlers.contract",
+    "Item": "subscriptions.handlers.contract",
+    "Outcome": "subscriptions.handlers.contract",
+    "event": "subscriptions.contracts",
+    "handler": "subscriptions.handlers.contract",
+    "publish": "subscriptions.outbox",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'subscriptions' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -37,6 +37,7 @@ class UnknownHandlerType(SubscriptionsError):
 class UnsafeAddress(SubscriptionsError):
     """A host that must not be dialled; the text names host and address, never the URL's path."""
 
-    def __init__(self, host: str, problem: str) -> None:
+    def __init__(self, host: str, problem: str, *, is_unresolved: bool = False) -> None:
         super().__init__(f"{host}: {problem}")
         self.host = host
+        self.is_unresolved = is_unresolved

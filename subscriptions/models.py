@@ -1,7 +1,9 @@
-"""The event system's rows. The tables, their triggers and their partitions are made by SQL in migrations.
+"""The event system's rows. The tables, their triggers and their partitions are made by SQL in
+migrations.
 
-The outbox, deliveries and attempts are partitioned by time. Their primary keys in the database include that
-time; Django, which wants one column, is told the column that is unique by its sequence.
+The outbox, deliveries and attempts are partitioned by time. Their primary keys in the database
+include that time; Django, which wants one column, is told the column that is unique by its
+sequence.
 """
 
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
-from encrypted_fields.fields import EncryptedTextField
+from encrypted_fields.fields import EncryptedTextField  # type: ignore[import-untyped]
 
 
 class Operation(models.TextChoices):
@@ -23,7 +25,7 @@ def row_operations() -> list[str]:
     return [Operation.INSERT, Operation.UPDATE, Operation.DELETE]
 
 
-class PlainJSONField(models.JSONField):  # type: ignore[type-arg]
+class PlainJSONField(models.JSONField):
     """A `json` column: psycopg has parsed it already, so nothing is left to do on the way in."""
 
     def db_type(self, connection: Any) -> str:
@@ -34,7 +36,9 @@ class PlainJSONField(models.JSONField):  # type: ignore[type-arg]
 
 
 class Event(models.Model):
-    """One row of the outbox: INSERT only, written by triggers, `publish` and ingest, read by the relay."""
+    """One row of the outbox: INSERT only, written by triggers, `publish` and ingest, read by the
+    relay.
+    """
 
     seq = models.BigIntegerField(primary_key=True)
     event_id = models.UUIDField(db_column="id", unique=True)
@@ -64,7 +68,9 @@ class Event(models.Model):
 
 
 class Subscription(models.Model):
-    """What a company wants to hear of, and what happens then; a company of NULL is the platform itself."""
+    """What a company wants to hear of, and what happens then; a company of NULL is the platform
+    itself.
+    """
 
     class Ordering(models.TextChoices):
         NONE = "none"
@@ -109,8 +115,8 @@ class Subscription(models.Model):
 class Delivery(models.Model):
     """One event on its way to one subscription. `due_at` is when the sweep looks at it again.
 
-    `pending` waits for a message that was sent (or is overdue), `retrying` for its time, `running` for a
-    worker whose lease ends at `due_at`.
+    `pending` waits for a message that was sent (or is overdue), `retrying` for its time, `running`
+    for a worker whose lease ends at `due_at`.
     """
 
     class Status(models.TextChoices):

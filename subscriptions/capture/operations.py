@@ -1,6 +1,7 @@
 """Migration operations: SQL kept in `.sql` files, and the watching of a table.
 
-Only Django's migration classes are imported here: `subscriptions/__init__` offers this module to authors.
+Only Django's migration classes are imported here: `subscriptions/__init__` offers this module to
+authors.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from django.db.migrations.operations.base import Operation
 
 
 def sql_file(folder: Path, *names: str) -> RunSQL:
-    """Return an operation that runs `<name>.sql` in order, and `<first name>.reverse.sql` to undo it."""
+    """Return an operation that runs `<name>.sql` in order, and `<first name>.reverse.sql` to undo
+    it.
+    """
     forward = "\n".join((folder / f"{name}.sql").read_text(encoding="utf-8") for name in names)
     backward = (folder / f"{names[0]}.reverse.sql").read_text(encoding="utf-8")
     return RunSQL(forward, backward)
@@ -21,10 +24,10 @@ def sql_file(folder: Path, *names: str) -> RunSQL:
 class AttachEventTrigger(Operation):
     """Watch a table from this migration on; reversed, stop watching it.
 
-    `table` is the name in the database. `company` names the column that holds the company; None takes the
-    column called company, company_id or companyId if there is one, "" says that there is none. Interceptors
-    are SQL functions `(table text, operation text, new jsonb, old jsonb)`. Detaching a table that is gone
-    by then is no error.
+    `table` is the name in the database. `company` names the column that holds the company; None
+    takes the column called company, company_id or companyId if there is one, "" says that there is
+    none. Interceptors are SQL functions `(table text, operation text, new jsonb, old jsonb)`.
+    Detaching a table that is gone by then is no error.
     """
 
     reduces_to_sql = True

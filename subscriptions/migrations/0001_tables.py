@@ -6,9 +6,9 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import encrypted_fields.fields
-import subscriptions.models
 from django.db import migrations, models
 
+import subscriptions.models
 from subscriptions.capture.operations import sql_file
 
 SQL = Path(__file__).parent / "sql"

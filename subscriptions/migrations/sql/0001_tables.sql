@@ -82,7 +82,8 @@ CREATE TABLE public.event_system_subscription (
     backoff jsonb NOT NULL DEFAULT '{}',
     batch_size integer NOT NULL DEFAULT 1,
     debounce interval,
-    secret text,
+    -- Encrypted by the application. SQL writes a secret into config, from where it is moved here.
+    secret text CHECK (secret NOT LIKE 'whsec\_%'),
     invalid_reason text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),

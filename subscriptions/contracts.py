@@ -1,0 +1,62 @@
+"""Declared event types: a name, a version and the pydantic model of the payload. No Django here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from subscriptions.errors import UnknownEventType
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class EventType:
+    name: str
+    version: int
+    model: type[BaseModel]
+
+
+_types: dict[str, dict[int, EventType]] = {}
+_by_model: dict[type[BaseModel], EventType] = {}
+
+
+def event(name: str, *, version: int = 1) -> Callable[[type[M]], type[M]]:
+    """Declare a pydantic model as the payload of events of this type and version.
+
+    Raises ValueError if another model has the same name and version.
+    """
+
+    def declare(model: type[M]) -> type[M]:
+        declared = EventType(name, version, model)
+        before = _types.setdefault(name, {}).setdefault(version, declared)
+        if before.model.__qualname__ != model.__qualname__:
+            raise ValueError(
+                f"event {name!r} version {version} is {before.model.__qualname__} already"
+            )
+        _types[name][version] = declared
+        _by_model[model] = declared
+        return model
+
+    return declare
+
+
+def known_types() -> list[str]:
+    return sorted(_types)
+
+
+def type_named(name: str) -> EventType:
+    """Return the newest version of the type, or raise UnknownEventType."""
+    versions = _types.get(name)
+    if not versions:
+        raise UnknownEventType(name, known_types())
+    return versions[max(versions)]
+
+
+def type_of(model: type[BaseModel]) -> EventType:
+    """Return the type that the model was declared as, or raise UnknownEventType."""
+    declared = _by_model.get(model)
+    if declared is None:
+        raise UnknownEventType(model.__qualname__, known_types())
+    return declared

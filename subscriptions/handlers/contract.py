@@ -1,0 +1,130 @@
+"""What a handler type is: a `Config`, and `deliver`. One file with one decorated class adds a type.
+
+@handler("LOG")
+class LogHandler(Handler):
+    class Config(HandlerConfig):
+        level: str = "info"
+
+    def deliver(self, batch):
+        for item in batch:
+            ...
+            yield Outcome.delivered(item)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from subscriptions.envelope import Envelope
+from subscriptions.errors import UnknownHandlerType
+
+
+class HandlerConfig(BaseModel):
+    """The base of every handler's Config: an unknown key is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One delivery to make: the event, the subscription's config, and the try's number (from 1)."""
+
+    delivery_id: int
+    attempt: int
+    event: Envelope
+    subscription_id: int
+    company: str | None
+    config: Any
+    secret: str | None = None
+
+    @property
+    def message_id(self) -> str:
+        """An id that stays the same over retries and replays of this delivery."""
+        return f"msg_{self.event.id}_{self.subscription_id}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one try ended. A failure that is not `permanent` is tried again while attempts are left.
+
+    `retry_after` is the least time until then; `gone` says that the receiver wants nothing any
+    more. `response` is kept as given: at most 4 KiB.
+    """
+
+    delivery_id: int
+    is_delivered: bool
+    status_code: int | None = None
+    response: str = ""
+    error: str = ""
+    permanent: bool = False
+    gone: bool = False
+    retry_after: timedelta | None = None
+    duration: timedelta | None = None
+
+    @classmethod
+    def delivered(cls, item: Item, **details: Any) -> "Outcome":
+        return cls(item.delivery_id, True, **details)
+
+    @classmethod
+    def failed(cls, item: Item, error: str, **details: Any) -> "Outcome":
+        return cls(item.delivery_id, False, error=error, **details)
+
+
+class Handler(ABC):
+    """A handler type. Instances hold no state of a delivery: one serves a whole process.
+
+    `queue` is the SQS queue of its deliveries, `chunk` how many of them one message names, `lease`
+    how long a worker may take for a chunk before others take it over, `has_secret` whether a
+    subscription gets a signing secret.
+    """
+
+    name: ClassVar[str]
+    queue: ClassVar[str] = "default"
+    chunk: ClassVar[int] = 20
+    lease: ClassVar[timedelta] = timedelta(minutes=2)
+    has_secret: ClassVar[bool] = False
+    Config: ClassVar[type[HandlerConfig]] = HandlerConfig
+
+    def check(self, config: Any, *, company: str | None) -> None:  # noqa: B027 - most need none
+        """Refuse, by InvalidSubscription, what `Config` alone cannot. Called at save."""
+
+    @abstractmethod
+    def deliver(self, batch: Sequence[Item]) -> Iterable[Outcome]:
+        """Deliver each item and say how each went, in any order, as soon as it is known.
+
+        An exception fails those without an outcome; each is tried again.
+        """
+
+
+H = TypeVar("H", bound=type[Handler])
+_handlers: dict[str, Handler] = {}
+
+
+def handler(name: str) -> Callable[[H], H]:
+    """Register a handler type under the name that subscriptions give as `handler_type`."""
+
+    def register(kind: H) -> H:
+        before = _handlers.get(name)
+        if before is not None and type(before).__qualname__ != kind.__qualname__:
+            raise ValueError(f"handler type {name!r} is {type(before).__qualname__} already")
+        kind.name = name
+        _handlers[name] = kind()
+        return kind
+
+    return register
+
+
+def registered() -> dict[str, Handler]:
+    """Return the handlers by type, in the order of their names."""
+    return dict(sorted(_handlers.items()))
+
+
+def handler_named(name: str) -> Handler:
+    try:
+        return _handlers[name]
+    except KeyError:
+        raise UnknownHandlerType(name, sorted(_handlers)) from None

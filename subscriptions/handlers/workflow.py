@@ -1,0 +1,71 @@
+"""WORKFLOW: start a run of a workflow with the event's data."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from jobs import services as engine
+from jobs.definitions import registry
+from jobs.errors import JobsError, UnknownWorkflow
+from subscriptions.documents import plain
+from subscriptions.envelope import PATH_ROOTS
+from subscriptions.errors import InvalidSubscription
+from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
+
+
+@handler("WORKFLOW")
+class WorkflowHandler(Handler):
+    queue = "workflows"
+
+    class Config(HandlerConfig):
+        workflow: str = Field(min_length=1)
+        # Parameter or field of the input to dotted path into the event: {"order_id": "new.id"}.
+        input: dict[str, str] | None = None
+
+    def check(self, config: Config, *, company: str | None) -> None:
+        for name, path in (config.input or {}).items():
+            root = path.partition(".")[0]
+            if root not in PATH_ROOTS:
+                raise InvalidSubscription(
+                    f"config.input.{name}",
+                    f"{path!r} must begin with one of {', '.join(sorted(PATH_ROOTS))}",
+                )
+        if config.workflow not in (known := sorted(registry.workflows)):
+            raise InvalidSubscription(
+                "config.workflow",
+                f"{config.workflow!r} does not exist; there are: {', '.join(known) or 'none'}",
+            )
+
+    def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
+        for item in batch:
+            try:
+                run = engine.start_workflow(
+                    item.config.workflow,
+                    workflow_input(item),
+                    company=item.event.company if item.company is None else item.company,
+                    # The event's id, and the subscription's: two of them may start the same
+                    # workflow.
+                    idempotency_key=f"{item.event.id}/{item.subscription_id}",
+                    correlation_id=item.event.correlation_id or str(item.event.id),
+                    depth=item.event.depth + 1,
+                )
+            except JobsError as error:
+                # An input is as wrong the next time; a workflow may be about to be deployed.
+                yield Outcome.failed(
+                    item,
+                    f"{type(error).__name__}: {error}",
+                    permanent=not isinstance(error, UnknownWorkflow),
+                )
+            else:
+                yield Outcome.delivered(item, response=str(run.pk))
+
+
+def workflow_input(item: Item) -> Any:
+    """Return the run's input: what the mapping names, else the payload, the new row or the old
+    row.
+    """
+    mapping: dict[str, str] | None = item.config.input
+    if mapping is None:
+        return plain(item.event.document)
+    return {name: plain(item.event.lookup(path)) for name, path in mapping.items()}

@@ -1,0 +1,120 @@
+"""Which subscriptions an event goes to: compiled once per change of subscriptions, no Django.
+
+Subscriptions are filed by what decides most, (table or type, operation, company), and below that
+by the equality of their filter that fewest others share. An event looks at those whose equality it
+meets; what cannot match costs nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from subscriptions.envelope import Envelope
+from subscriptions.filters import Path, Scalar, contains, equalities, value_at
+
+TRUNCATE = "TRUNCATE"
+GLOB_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What matching and handing over need of one subscription."""
+
+    id: int
+    company: str | None
+    table: str | None
+    event_type: str | None
+    operations: frozenset[str]
+    filter: Any
+    handler_type: str
+    is_paused: bool = False
+
+
+def is_glob(event_type: str) -> bool:
+    return not GLOB_CHARACTERS.isdisjoint(event_type)
+
+
+@dataclass
+class _Bucket:
+    """Subscriptions that differ in their filters only."""
+
+    unconditional: list[Target] = field(default_factory=list)
+    indexed: dict[Path, dict[Scalar, list[Target]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, targets: list[Target]) -> "_Bucket":
+        found = [(target, list(equalities(target.filter))) for target in targets]
+        shared = Counter(atom for _, atoms in found for atom in set(atoms))
+        bucket = cls()
+        for target, atoms in found:
+            if not atoms:
+                bucket.unconditional.append(target)
+                continue
+            path, value = min(atoms, key=lambda atom: shared[atom])
+            bucket.indexed.setdefault(path, {}).setdefault(value, []).append(target)
+        return bucket
+
+    def candidates(self, document: Any) -> Iterator[Target]:
+        yield from self.unconditional
+        for path, by_value in self.indexed.items():
+            value = value_at(document, path)
+            if value is not None:
+                yield from by_value.get(value, ())
+
+
+Place = tuple[str, str]  # ("table", name) or ("type", name)
+
+
+class Matcher:
+    """All subscriptions, compiled. `match` gives each event's subscriptions by ascending id."""
+
+    def __init__(self, targets: Iterable[Target] = ()) -> None:
+        rows: defaultdict[tuple[str, str, str | None], list[Target]] = defaultdict(list)
+        types: defaultdict[tuple[str, str | None], list[Target]] = defaultdict(list)
+        globs: defaultdict[tuple[str, str | None], list[Target]] = defaultdict(list)
+        truncates: defaultdict[str, list[Target]] = defaultdict(list)
+        for target in targets:
+            if target.table is not None:
+                for operation in target.operations:
+                    if operation == TRUNCATE:  # has no rows, so no company and no filter to ask
+                        truncates[target.table].append(target)
+                    else:
+                        rows[target.table, operation, target.company].append(target)
+            elif target.event_type is not None:
+                where = globs if is_glob(target.event_type) else types
+                where[target.event_type, target.company].append(target)
+        self._rows = {place: _Bucket.of(found) for place, found in rows.items()}
+        self._types = {place: _Bucket.of(found) for place, found in types.items()}
+        self._globs: dict[str | None, list[tuple[str, _Bucket]]] = {}
+        for (pattern, company), found in globs.items():
+            self._globs.setdefault(company, []).append((pattern, _Bucket.of(found)))
+        self._truncates = dict(truncates)
+
+    def match(self, event: Envelope) -> list[Target]:
+        if event.operation == TRUNCATE:
+            return self._truncates.get(event.table or "", [])
+        found: list[Target] = []
+        # Of the event's own company, and of the platform, which sees every company.
+        for company in {event.company, None}:
+            for bucket in self._buckets(event, company):
+                document = event.document
+                found += (
+                    target
+                    for target in bucket.candidates(document)
+                    if not target.filter or contains(document, target.filter)
+                )
+        found.sort(key=lambda target: target.id)
+        return found
+
+    def _buckets(self, event: Envelope, company: str | None) -> Iterator[_Bucket]:
+        if event.type is None:
+            if bucket := self._rows.get((event.table or "", event.operation or "", company)):
+                yield bucket
+            return
+        if bucket := self._types.get((event.type, company)):
+            yield bucket
+        for pattern, globbed in self._globs.get(company, ()):
+            if fnmatchcase(event.type, pattern):
+                yield globbed

@@ -1,0 +1,64 @@
+"""Publishing from code: a row in the outbox, in the caller's transaction."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from pydantic import BaseModel
+
+from subscriptions.contracts import type_named, type_of
+
+INSERT = """
+INSERT INTO event_system_event
+    (source, company, type, version, payload, key, correlation_id, depth)
+VALUES ('code', %s, %s, %s, %s::json, %s,
+    COALESCE(%s, NULLIF(current_setting('counterpoint.correlation_id', true), '')),
+    COALESCE(%s, CASE WHEN current_setting('counterpoint.depth', true) ~ '^[0-9]{1,6}$'
+        THEN current_setting('counterpoint.depth', true)::integer ELSE 0 END))
+RETURNING id
+"""
+
+
+def publish(
+    event: BaseModel | str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    company: str | None,
+    key: str | None = None,
+    correlation_id: str | None = None,
+    depth: int | None = None,
+) -> UUID:
+    """Put an event into the outbox and return its id; if the transaction rolls back, nothing was
+    sent.
+
+    `event` is an instance of a model declared with `@event`, or a declared type's name with its
+    payload. A company of None is the platform's own event, seen by platform subscriptions only.
+    Correlation and depth are the transaction's own (`counterpoint.correlation_id`,
+    `counterpoint.depth`) unless given.
+
+    Raises UnknownEventType, and pydantic's ValidationError if the payload breaks its contract.
+    """
+    if isinstance(event, str):
+        declared = type_named(event)
+        content = declared.model.model_validate(payload or {})
+    else:
+        if payload is not None:
+            raise TypeError("publish() takes a payload only with a type's name")
+        declared, content = type_of(type(event)), event
+    with connection.cursor() as cursor:
+        cursor.execute(
+            INSERT,
+            [
+                company,
+                declared.name,
+                declared.version,
+                content.model_dump_json(),
+                key,
+                correlation_id,
+                depth,
+            ],
+        )
+        row = cursor.fetchone()
+    event_id: UUID = row[0]
+    return event_id

@@ -1,0 +1,133 @@
+"""From the outbox to deliveries: read a page, match it, insert, move the cursor, all in one
+transaction.
+
+The cursor's row lock is what keeps two relays apart; a process that dies before its commit has done
+nothing, one that dies after it has left rows that the sweep sends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+
+from subscriptions import cursor, handing
+from subscriptions.envelope import Envelope
+from subscriptions.handing import Waiting
+from subscriptions.matching import Target
+from subscriptions.models import Delivery
+from subscriptions.routing import Router
+
+log = structlog.get_logger(__name__)
+
+PAGE_SIZE = 1000
+DEEPEST = 10
+
+INSERT = """
+INSERT INTO event_system_delivery
+    (event_seq, event_id, event_at, subscription_id, company, handler_type, status, error, due_at)
+SELECT d.*, CASE d.status WHEN 'pending' THEN clock_timestamp() + make_interval(secs => %s) END
+FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::bigint[], %s::text[], %s::text[],
+    %s::text[], %s::text[]) AS d (seq, id, at, subscription_id, company, handler_type, status,
+    error)
+ON CONFLICT (event_seq, subscription_id, event_at) DO NOTHING
+RETURNING id, handler_type, subscription_id, status
+"""
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """What one turn did: events read, deliveries made, messages sent."""
+
+    events: int = 0
+    deliveries: int = 0
+    messages: int = 0
+
+
+def relay_once(router: Router, *, shard: int = 0, limit: int = PAGE_SIZE) -> Relayed:
+    """Relay what can be read now: one page, or, at the end of a snapshot, the first page of the
+    next.
+
+    Returns zero events if there was nothing.
+    """
+    if not cursor.is_unread(shard):
+        return Relayed()
+    with transaction.atomic():
+        events = _read(shard, limit)
+        if events:
+            router.refresh()
+            waiting = _insert(_matched(router, events))
+            cursor.advance(events[-1].seq, shard)
+        else:
+            waiting = []
+    router.note_verdicts()
+    return Relayed(len(events), len(waiting), handing.send(waiting))
+
+
+def relay_all(router: Router, *, shard: int = 0) -> Relayed:
+    """Relay until nothing is left: for tests and commands that must see the end."""
+    events = deliveries = messages = 0
+    while (turn := relay_once(router, shard=shard)).events:
+        events += turn.events
+        deliveries += turn.deliveries
+        messages += turn.messages
+    return Relayed(events, deliveries, messages)
+
+
+def _read(shard: int, limit: int) -> list[Envelope]:
+    events = cursor.read_page(cursor.hold(shard), limit=limit)
+    if not events:
+        cursor.next_snapshot(shard)
+        events = cursor.read_page(cursor.hold(shard), limit=limit)
+    return events
+
+
+Match = tuple[Envelope, Target]
+
+
+def _matched(router: Router, events: Sequence[Envelope]) -> list[Match]:
+    found: list[Match] = []
+    for event in events:
+        try:
+            found += ((event, target) for target in router.matcher.match(event))
+        except (ValueError, RecursionError) as error:
+            # json columns hold what Python's parser refuses: nested beyond its stack, say. One
+            # such event must not stop all others.
+            log.error("event_unmatched", event=str(event.id), error=type(error).__name__)
+    return found
+
+
+def _state(event: Envelope, target: Target) -> tuple[str, str]:
+    if event.depth > DEEPEST:
+        return Delivery.Status.BLOCKED, f"the chain of events is longer than {DEEPEST}"
+    if target.is_paused:
+        return Delivery.Status.HELD, ""
+    return Delivery.Status.PENDING, ""
+
+
+def _insert(matches: Sequence[Match]) -> list[Waiting]:
+    """Insert the deliveries in one statement; return those that wait for a worker."""
+    if not matches:
+        return []
+    states = [_state(event, target) for event, target in matches]
+    with connection.cursor() as rows:
+        rows.execute(
+            INSERT,
+            [
+                settings.DELIVERY_RESEND_AFTER.total_seconds(),
+                [event.seq for event, _ in matches],
+                [event.id for event, _ in matches],
+                [event.recorded_at for event, _ in matches],
+                [target.id for _, target in matches],
+                [event.company for event, _ in matches],
+                [target.handler_type for _, target in matches],
+                [status for status, _ in states],
+                [error for _, error in states],
+            ],
+        )
+        return [
+            Waiting(delivery_id, handler_type, subscription_id)
+            for delivery_id, handler_type, subscription_id, status in rows.fetchall()
+            if status == Delivery.Status.PENDING
+        ]

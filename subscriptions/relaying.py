@@ -1,0 +1,81 @@
+"""The relay as a process: one works, others stand by; an outage of the database makes it wait."""
+
+import random
+import threading
+import time
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from jobs import services as engine
+from subscriptions import delivery
+from subscriptions.relay import relay_once
+from subscriptions.routing import Router
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY = 0.1  # seconds
+STAND_BY = 1.0
+LONGEST_PAUSE = 5.0
+LOCK_CLASS = 0x7265_6C61  # "rela": the namespace of this advisory lock
+
+
+class Relay:
+    """Relays events and sweeps until `stop` is set. `shard` is the part of the outbox it reads."""
+
+    def __init__(self, stop: threading.Event, *, shard: int = 0) -> None:
+        self.stop = stop
+        self.shard = shard
+        self._swept_at = 0.0
+
+    def run(self) -> None:
+        """Work until told to stop; a lost connection or a failing statement is waited out."""
+        failures = 0
+        while not self.stop.is_set():
+            try:
+                if self._is_leader():
+                    failures = 0
+                    self._lead()
+                else:
+                    self.stop.wait(STAND_BY)
+            except (DatabaseError, InterfaceError) as error:
+                failures += 1
+                pause = min(0.1 * 2 ** min(failures, 10), LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
+                log.warning("relay_waits", error=str(error).strip(), seconds=round(pause, 2))
+                self._hang_up()
+                self.stop.wait(pause)
+        self._hang_up()
+        log.info("relay_stopped")
+
+    def _is_leader(self) -> bool:
+        """Take the advisory lock; it is the session's, so it falls free when this process dies.
+
+        It only saves two relays from working in turns: what keeps them apart is the cursor's row
+        lock.
+        """
+        with connection.cursor() as rows:
+            rows.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, self.shard])
+            row = rows.fetchone()
+        return bool(row[0])
+
+    def _lead(self) -> None:
+        log.info("relay_leads", shard=self.shard)
+        router = Router()
+        while not self.stop.is_set():
+            busy = relay_once(router, shard=self.shard).events > 0
+            if time.monotonic() - self._swept_at >= SWEEP_EVERY:
+                self._sweep()
+            if not busy:
+                self.stop.wait(settings.RELAY_POLL.total_seconds())
+
+    def _sweep(self) -> None:
+        delivery.sweep()
+        engine.sweep()
+        self._swept_at = time.monotonic()
+
+    def _hang_up(self) -> None:
+        try:
+            connection.close()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("relay_connection_not_closed", error=str(error).strip())

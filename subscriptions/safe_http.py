@@ -1,0 +1,224 @@
+"""HTTP to addresses that customers name: the address dialled is the address checked.
+
+A host is resolved once; one private answer refuses all of them. Nothing is taken from the
+environment (no proxy, no netrc), no redirect is followed, nothing is decompressed, and one
+deadline covers resolving, connecting, TLS, headers and body.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import closing
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+
+import httpcore
+import httpx
+from httpcore._backends.sync import SyncBackend  # private: httpx and httpcore are pinned
+
+from subscriptions.addresses import Network, is_allowed, parse_address
+from subscriptions.errors import UnsafeAddress
+
+TIME_LIMIT_SECONDS = 15.0
+READ_LIMIT = 64 * 1024
+KEEP_LIMIT = 4 * 1024
+
+_resolvers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
+_local = threading.local()
+
+
+class Deadline:
+    """A moment after which nothing waits any longer; seconds on the monotonic clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self.at = time.monotonic() + seconds
+
+    def left(self, limit: float | None = None) -> float:
+        """Return the seconds left, at most `limit`; raises httpcore.ReadTimeout when there are
+        none.
+        """
+        seconds = self.at - time.monotonic()
+        if seconds <= 0:
+            raise httpcore.ReadTimeout("the time limit of the whole exchange is over")
+        return seconds if limit is None else min(limit, seconds)
+
+
+def resolve(host: str, port: int, *, seconds: float) -> list[str]:
+    """Return the host's addresses as text.
+
+    Raises UnsafeAddress if it has none, or if the answer took longer: `getaddrinfo` itself has no
+    time limit.
+    """
+    if parse_address(host) is not None:
+        return [host]
+    future = _resolvers.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        answers = future.result(timeout=seconds)
+    except FutureTimeout:
+        future.cancel()
+        raise UnsafeAddress(host, "was not resolved in time", is_unresolved=True) from None
+    except (OSError, UnicodeError):
+        raise UnsafeAddress(host, "does not resolve to an address", is_unresolved=True) from None
+    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+
+def checked_addresses(
+    host: str, port: int, *, allowed: Sequence[Network], seconds: float
+) -> list[str]:
+    """Return the host's addresses if all of them may be reached, else raise UnsafeAddress."""
+    found = resolve(host, port, seconds=seconds)
+    for text in found:
+        address = parse_address(text)
+        if address is None or not is_allowed(address, allowed):
+            raise UnsafeAddress(
+                host, f"leads to {text}, which is not a public address (WEBHOOK_ALLOWED_NETWORKS)"
+            )
+    return found
+
+
+class _BoundedStream(httpcore.NetworkStream):
+    """A stream whose every wait ends with the exchange's deadline, also one byte at a time."""
+
+    def __init__(self, stream: httpcore.NetworkStream, owner: "_CheckedBackend") -> None:
+        self._stream = stream
+        self._owner = owner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._owner.deadline.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._owner.deadline.left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        limit = self._owner.deadline.left(timeout)
+        return _BoundedStream(
+            self._stream.start_tls(ssl_context, server_hostname, limit), self._owner
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _CheckedBackend(SyncBackend):
+    """Dials only addresses that it has checked itself; TLS and Host keep the name."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self.allowed = allowed
+        self.deadline = Deadline(TIME_LIMIT_SECONDS)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        addresses = checked_addresses(
+            host, port, allowed=self.allowed, seconds=self.deadline.left(timeout)
+        )
+        for position, address in enumerate(addresses):
+            try:
+                stream = super().connect_tcp(
+                    address, port, self.deadline.left(timeout), local_address, socket_options
+                )
+            except httpcore.ConnectError:
+                if position == len(addresses) - 1:
+                    raise
+            else:
+                return _BoundedStream(stream, self)
+        raise httpcore.ConnectError("no address to connect to")
+
+    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore.NetworkStream:
+        raise httpcore.ConnectError("sockets of this machine are not dialled")
+
+
+class _Client:
+    """One httpx client of one thread, with its own connections."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self.backend = _CheckedBackend(allowed)
+        transport = httpx.HTTPTransport(
+            trust_env=False, limits=httpx.Limits(max_connections=20, max_keepalive_connections=10)
+        )
+        transport._pool._network_backend = self.backend
+        self.client = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
+
+
+def _client(allowed: Sequence[Network]) -> _Client:
+    held: _Client | None = getattr(_local, "client", None)
+    if held is None or held.backend.allowed is not allowed:
+        held = _local.client = _Client(allowed)
+    return held
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: `body` is at most 4 KiB of it, `retry_after` the header's text."""
+
+    status: int
+    body: str
+    retry_after: str | None
+
+
+class ExchangeFailed(Exception):
+    """No complete answer: the text says why, without the URL (which may hold a secret)."""
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str],
+    content: bytes,
+    allowed: Sequence[Network],
+    seconds: float = TIME_LIMIT_SECONDS,
+) -> Answer:
+    """Send one request and return the answer, whatever its status.
+
+    Raises ExchangeFailed if there was none in time, UnsafeAddress if the host must not be dialled.
+    """
+    held = _client(allowed)
+    held.backend.deadline = Deadline(seconds)
+    try:
+        request = held.client.build_request(
+            method,
+            url,
+            headers={**headers, "accept-encoding": "identity"},
+            content=content,
+            timeout=seconds,
+        )
+        response = held.client.send(request, stream=True)
+        with closing(response):
+            body = _read(response)
+    except UnsafeAddress:
+        raise
+    except (httpx.HTTPError, httpx.InvalidURL, httpcore.TimeoutException) as error:
+        raise ExchangeFailed(f"{type(error).__name__}: {error}"[:500]) from error
+    return Answer(
+        response.status_code,
+        body[:KEEP_LIMIT].decode("utf-8", "replace").replace("\x00", "\ufffd"),
+        response.headers.get("retry-after"),
+    )
+
+
+def _read(response: httpx.Response) -> bytes:
+    """Read at most 64 KiB of what was sent, raw: a compressed body stays compressed."""
+    found = bytearray()
+    for chunk in response.iter_raw():
+        found += chunk
+        if len(found) >= READ_LIMIT:
+            break
+    return bytes(found)

@@ -1,0 +1,41 @@
+"""Signatures and secrets of webhooks: Standard Webhooks 1.0.0, symmetric scheme."""
+
+import base64
+import binascii
+import secrets
+from datetime import datetime
+
+from standardwebhooks import Webhook
+
+PREFIX = "whsec_"
+SECRET_BYTES = 32
+
+
+def make_secret() -> str:
+    """Return a new secret: whsec_ and 32 random bytes in base64."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def is_secret(text: str) -> bool:
+    """Whether the text is whsec_ and base64 of 24 to 64 bytes."""
+    if not text.startswith(PREFIX):
+        return False
+    try:
+        content = base64.b64decode(text.removeprefix(PREFIX), validate=True)
+    except binascii.Error:
+        return False
+    return 24 <= len(content) <= 64
+
+
+def signature_headers(
+    secret: str, *, message_id: str, moment: datetime, body: str
+) -> dict[str, str]:
+    """Return the three headers; `moment` (aware) is when the attempt is made, in whole seconds."""
+    stamp = int(moment.timestamp())
+    # The library takes the datetime's wall clock for UTC.
+    signature = Webhook(secret).sign(message_id, datetime.utcfromtimestamp(stamp), body)  # noqa: DTZ004
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(stamp),
+        "webhook-signature": signature,
+    }

@@ -1,0 +1,10 @@
+"""The Celery task of deliveries. Its message holds ids and nothing else."""
+
+from celery import shared_task
+
+from subscriptions import delivery, handing
+
+
+@shared_task(name=handing.TASK, ignore_result=True)
+def deliver(delivery_ids: list[int]) -> None:
+    delivery.deliver(delivery_ids)
