@@ -2,11 +2,11 @@
 this first.
 """
 
+from jobs.composition import parallel
 from jobs.context import Context
 from jobs.definitions import step, workflow
 from jobs.injection import register_service
 from jobs.outcomes import Done, PermanentFailure, Retry, Skip
-from jobs.tracing import parallel
 
 __all__ = [
     "Context",

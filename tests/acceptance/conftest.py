@@ -1,8 +1,6 @@
-"""Real processes on the test's own database: workers, relay, Flower, as the Procfile starts them."""
+"""The Procfile's real processes on the test's own database."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
 
 import pytest
 from django.core.management import call_command
@@ -10,21 +8,7 @@ from django.core.management import call_command
 from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.application import start_processes
 
-T = TypeVar("T")
-
 APPS = "tests.acceptance.slow_app"
-
-
-def eventually(ask: Callable[[], T], *, what: str, seconds: float = 60.0) -> T:
-    """Ask until the answer is true and return it; fail with `what` after the seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.05)
 
 
 class Platform:
@@ -37,9 +21,7 @@ class Platform:
 
     def start(self, *names: str, **more: str) -> None:
         """Start processes of the Procfile with the test's environment and what is given."""
-        self.names += start_processes(
-            self.services, only=names, env={**self.environment, **more}
-        )
+        self.names += start_processes(self.services, only=names, env={**self.environment, **more})
 
     def kill(self, name: str) -> None:
         self.services.processes.kill(name)

@@ -2,15 +2,17 @@
 
 import os
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from jobs.models import Attempt, Run, StepRun
-from tests.acceptance.conftest import Platform, eventually
+from tests.acceptance.conftest import Platform
 from tests.acceptance.slow_app.workflows import three
+from tests.waiting import wait_until
 
 
-def outcomes(run_id: object) -> dict[str, list[str]]:
+def outcomes(run_id: UUID) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     rows = Attempt.objects.filter(step_run__run_id=run_id).order_by("step_run_id", "number")
     for node, outcome in rows.values_list("step_run__node", "outcome"):
@@ -20,14 +22,14 @@ def outcomes(run_id: object) -> dict[str, list[str]]:
 
 def stand_in_step(folder: Path, attempt: int) -> None:
     """Wait until the attempt is inside the step."""
-    eventually((folder / f"attempt-{attempt}").exists, what=f"attempt {attempt}")
+    wait_until((folder / f"attempt-{attempt}").exists, what=f"attempt {attempt}")
 
 
 @pytest.mark.parametrize("victim", ["worker", "pool process"])
 def test_a_killed_worker_is_replaced_and_the_run_still_ends(
     platform: Platform, tmp_path: Path, victim: str
 ) -> None:
-    platform.start("worker")
+    platform.start("worker", "relay")
     run = three.start(str(tmp_path), company="acme")
     stand_in_step(tmp_path, 1)
 
@@ -51,7 +53,7 @@ def test_a_killed_worker_is_replaced_and_the_run_still_ends(
 def test_a_step_longer_than_its_lease_keeps_it_while_its_worker_lives(
     platform: Platform, tmp_path: Path
 ) -> None:
-    platform.start("worker")
+    platform.start("worker", "relay")
     run = three.start(str(tmp_path), company="acme")
     stand_in_step(tmp_path, 1)
     first = StepRun.objects.get(run_id=run.pk, node="slow-wait").lease_until
@@ -62,7 +64,7 @@ def test_a_step_longer_than_its_lease_keeps_it_while_its_worker_lives(
         assert now is not None
         return (now - first).total_seconds() > 2 * float(os.environ["JOBS_LEASE_SECONDS"])
 
-    eventually(has_outlived_two_leases, what="the lease extended twice over")
+    wait_until(has_outlived_two_leases, what="the lease extended twice over")
     (tmp_path / "go").touch()
 
     assert run.result(timeout=60) == 1

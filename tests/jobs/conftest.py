@@ -56,9 +56,10 @@ def pass_time(by: timedelta = timedelta(days=1)) -> None:
     """Move every due time and lease into the past, as if that much time had gone by."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE jobs_steprun SET due_at = due_at - %(by)s, wake_at = wake_at - %(by)s,"
-            " lease_until = lease_until - %(by)s WHERE status IN ('ready', 'running')",
-            {"by": by},
+            "UPDATE jobs_steprun SET due_at = due_at - %(by)s::interval,"
+            " wake_at = wake_at - %(by)s::interval,"
+            " lease_until = lease_until - %(by)s::interval WHERE status IN ('ready', 'running')",
+            {"by": f"{by.total_seconds()} seconds"},
         )
 
 

@@ -58,7 +58,7 @@ def stepless(number: int) -> int:
 
 
 def one_branch(number: int) -> int:
-    return parallel(two(number))[0]
+    return int(parallel(two(number))[0])
 
 
 def old_branch(number: int) -> int:

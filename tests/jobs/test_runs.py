@@ -114,7 +114,7 @@ def test_a_key_belongs_to_its_company(post: Post) -> None:
 
 def test_input_that_does_not_fit_stores_nothing(post: Post) -> None:
     with pytest.raises(InvalidInput) as caught:
-        flows.chain.start("x", company="acme")  # type: ignore[misc]
+        flows.chain.start("x", company="acme")  # type: ignore[arg-type]
 
     assert caught.value.issues[0]["loc"] == ("number",)
     assert not Run.objects.exists()
@@ -142,6 +142,7 @@ def test_a_failed_attempt_waits_in_postgres_and_is_tried_again(
 
     assert waiting.status == "ready"
     assert waiting.attempts == 1
+    assert waiting.error is not None
     assert waiting.error["message"] == "not now"
     assert services.sweep() == 0  # its time has not come
     assert post.run_to_the_end(run).status == "succeeded"

@@ -1,6 +1,6 @@
 """Values into JSON and back, and what is refused on the way."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from jobs.errors import InvalidInput, InvalidOutput
-from jobs.retry import Backoff, timedelta
+from jobs.retry import Backoff
 from jobs.values import Codec
 
 

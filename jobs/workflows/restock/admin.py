@@ -13,26 +13,26 @@ from jobs.workflows.restock.models import (
 
 
 @admin.register(Supplier)
-class SupplierAdmin(ModelAdmin):  # type: ignore[misc]
+class SupplierAdmin(ModelAdmin):
     list_display = ("name", "id", "email", "accepts_orders")
     list_filter = ("accepts_orders",)
     search_fields = ("name",)
 
 
 @admin.register(RestockRequest)
-class RestockRequestAdmin(ModelAdmin):  # type: ignore[misc]
+class RestockRequestAdmin(ModelAdmin):
     list_display = ("id", "company", "supplier_id", "created_at")
     ordering = ("-id",)
     show_full_result_count = False
 
 
-class ItemInline(TabularInline):  # type: ignore[misc]
+class ItemInline(TabularInline):
     model = RestockOrderItem
     extra = 0
 
 
 @admin.register(RestockOrder)
-class RestockOrderAdmin(ModelAdmin):  # type: ignore[misc]
+class RestockOrderAdmin(ModelAdmin):
     list_display = (
         "id",
         "company",
@@ -50,7 +50,7 @@ class RestockOrderAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(SupplierNotice)
-class SupplierNoticeAdmin(ModelAdmin):  # type: ignore[misc]
+class SupplierNoticeAdmin(ModelAdmin):
     list_display = ("supplier", "order_number", "kind", "created_at")
     list_filter = ("kind",)
     list_select_related = ("supplier",)

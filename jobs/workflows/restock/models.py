@@ -1,6 +1,7 @@
 """The restocking tables: what is asked for, and the orders made of it."""
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 
@@ -30,7 +31,7 @@ class RestockRequest(models.Model):
     supplier_id = models.CharField(max_length=64)
     items = models.JSONField()
     notes = models.TextField(null=True, blank=True)
-    created_at = models.DateTimeField(db_default=models.functions.Now())
+    created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "restock_request"

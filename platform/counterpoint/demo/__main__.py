@@ -1,4 +1,4 @@
-"""`python -m counterpoint.demo`: run the main job and exit 0 only if all of it is as it should be."""
+"""`python -m counterpoint.demo`: run the main job; exit 0 only if all is as it should be."""
 
 import signal
 import sys
@@ -21,24 +21,26 @@ def interrupt(*_: object) -> NoReturn:
 def run(console: Console) -> bool:
     """Start everything, tell the story, print the table; return whether every line is right."""
     began = time.monotonic()
-    with console.status("starting PostgreSQL, Redis and SQS") as status:
-        with EmbeddedServices(application.ROOT / "var" / "demo") as services:
-            status.update("migrating the database and creating the queues")
-            application.prepare(services)
-            login = (application.ADMIN, application.set_admin_password())
-            admin_url = f"http://{HOST}:{services.ports.web}/admin/"
-            flower_url = f"http://{HOST}:{services.ports.flower}"
-            console.print(f"admin {admin_url} and Flower {flower_url}, for as long as this runs")
-            console.print(f"login {login[0]} / {login[1]}")
-            status.update(f"starting {', '.join(PROCESSES)}")
-            application.start_processes(
-                services, only=PROCESSES, env={"FLOWER_BASIC_AUTH": ":".join(login)}
-            )
-            application.wait_until_ready(services, *PROCESSES)
-            console.print(f"everything runs after {time.monotonic() - began:.1f} s")
-            status.update("writing rows with SQL and waiting for what follows")
-            ok = _show(console, services, admin_url, flower_url, login)
-            status.update("stopping everything")
+    with (
+        console.status("starting PostgreSQL, Redis and SQS") as status,
+        EmbeddedServices(application.ROOT / "var" / "demo") as services,
+    ):
+        status.update("migrating the database and creating the queues")
+        application.prepare(services)
+        login = (application.ADMIN, application.set_admin_password())
+        admin_url = f"http://{HOST}:{services.ports.web}/admin/"
+        flower_url = f"http://{HOST}:{services.ports.flower}"
+        console.print(f"admin {admin_url} and Flower {flower_url}, for as long as this runs")
+        console.print(f"login {login[0]} / {login[1]}")
+        status.update(f"starting {', '.join(PROCESSES)}")
+        application.start_processes(
+            services, only=PROCESSES, env={"FLOWER_BASIC_AUTH": ":".join(login)}
+        )
+        application.wait_until_ready(services, *PROCESSES)
+        console.print(f"everything runs after {time.monotonic() - began:.1f} s")
+        status.update("writing rows with SQL and waiting for what follows")
+        ok = _show(console, services, admin_url, flower_url, login)
+        status.update("stopping everything")
     console.print(f"stopped; {time.monotonic() - began:.1f} s in all")
     return ok
 

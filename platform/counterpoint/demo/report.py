@@ -98,7 +98,7 @@ def _succeeded(story: Story, run: Run | None) -> Iterator[Line]:
     if run is None:
         return
     yield from _steps(story.good, run, dict.fromkeys(FORWARD, StepRun.Status.SUCCEEDED))
-    order = RestockOrder.objects.filter(pk=run.output).first()
+    order = RestockOrder.objects.filter(pk=int(run.output or 0)).first()
     confirmed = order is not None and order.status == RestockOrder.Status.CONFIRMED
     items = order.items.count() if order else 0
     yield Line(
@@ -135,7 +135,7 @@ def _failed(story: Story, run: Run | None) -> Iterator[Line]:
         None,
         mirrored,
     )
-    number = run.steps.get(node="create-order").output
+    number = int(run.steps.get(node="create-order").output or 0)
     left = RestockOrder.objects.filter(pk=number).count()
     notices = SupplierNotice.objects.filter(order_number=number).order_by("id")
     kinds = list(notices.values_list("kind", flat=True))

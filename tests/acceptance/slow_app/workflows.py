@@ -1,4 +1,4 @@
-"""`slow/three`: the middle step says that it runs and waits for the file `go`, or dies for `die`."""
+"""`slow/three`: the middle step says that it runs, then waits for `go` or dies for `die`."""
 
 import os
 import signal
