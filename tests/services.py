@@ -17,6 +17,8 @@ from counterpoint.embedded import EmbeddedError, EmbeddedServices
 # What tests need to be other than in production; a value already exported wins.
 SETTINGS = {
     "JOBS_LEASE_SECONDS": "3",  # kills are noticed within seconds
+    # As is what went to the long poll of a killed worker, which the emulator still answers.
+    "JOBS_RESEND_AFTER_SECONDS": "3",
     "SQS_QUEUE_PREFIX": "test-",
 }
 running = pytest.StashKey[EmbeddedServices]()

@@ -12,4 +12,4 @@ class Scheduler(DatabaseScheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         refuse_to_start()  # Celery's signal for it comes only after the first look at the database
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call] # it has no types

@@ -15,6 +15,7 @@ from typing import Any
 from celery import bootsteps
 from celery.events.dispatcher import EventDispatcher
 from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.platforms import EX_OK
 from celery.utils.collections import AttributeDict
 from celery.utils.log import get_logger
 from celery.worker import control, state
@@ -22,6 +23,7 @@ from celery.worker.consumer.events import Events
 from celery.worker.consumer.tasks import Tasks
 from celery.worker.heartbeat import Heart
 from kombu import Connection, Exchange, Producer
+from kombu.exceptions import EncodeError
 from kombu.pidbox import Mailbox
 
 from counterpoint.monitor import app as monitor
@@ -79,6 +81,7 @@ class BufferedDispatcher(EventDispatcher):
         self._unsent: list[tuple[Any, str]] = []
         self._something = threading.Event()
         super().__init__(app=monitor, connection=monitor.connection_for_write(), **options)
+        self.connection = None  # it was for the exchange's type; the worker's loop would open it
         self._thread = RedisThread("events", self._send_on)
         self._thread.start()
 
@@ -143,12 +146,12 @@ class RemoteControl:
         self._app.clock.forward()
         try:
             self._node.handle_message(body, message)
-        except WorkerShutdown as error:  # for the worker's main thread, which looks at these
-            state.should_stop = error.code or 0  # type: ignore[assignment]
-        except WorkerTerminate as error:
-            state.should_terminate = error.code or 0  # type: ignore[assignment]
-        except KeyError as error:
-            logger.error("control: no such command %s", error)
+        except WorkerShutdown:  # for the worker's main thread, which looks at these
+            state.should_stop = EX_OK  # type: ignore[assignment] # an exit code, when set
+        except WorkerTerminate:
+            state.should_terminate = EX_OK  # type: ignore[assignment] # likewise
+        except (KeyError, EncodeError) as error:  # no such command; an answer JSON cannot hold
+            logger.error("control: %s: %r", type(error).__name__, error)
 
 
 class ControlPlane(bootsteps.StartStopStep):

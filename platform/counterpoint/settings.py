@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 
 from counterpoint import env, queues
 
-
 SECRET_KEY = env.text("SECRET_KEY")
 DEBUG = env.flag("DEBUG", default=False)
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS") or ["localhost", "127.0.0.1"]

@@ -1,6 +1,6 @@
 """Speak to SQS outside Celery: the client, and where each declared queue is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,32 +55,26 @@ def reachable() -> Iterator[None]:
         raise SettingError("SQS_ENDPOINT_URL", f"SQS does not serve us ({error})") from error
 
 
-class QueueUrls(Mapping[str, dict[str, str]]):
-    """kombu's `predefined_queues`, looked up when first read: full name → {"url": …}.
+class QueueUrls(dict[str, dict[str, str]]):
+    """kombu's `predefined_queues`, looked up when kombu lists them: full name → {"url": …}.
 
-    With predefined queues kombu neither lists nor creates any: it would create them without a
-    dead-letter queue, and its processes would need the permissions for both. A queue that does not
-    exist is left out and looked up again at the next read. One request per queue, once per process.
+    With predefined queues kombu neither lists nor creates any in SQS: it would create them without
+    a dead-letter queue, and its processes would need the permissions for both. A queue that does
+    not exist is left out and looked up again when kombu misses it. One request per queue and
+    process.
+
+    A dict, because a worker's remote control answers with it as JSON.
     """
 
-    def __init__(self) -> None:
-        self._found: dict[str, dict[str, str]] = {}
+    def items(self) -> ItemsView[str, dict[str, str]]:  # type: ignore[override] # dict_items is final
+        """Return what is known, after looking for what is not."""
+        missing = [queue.name for queue in settings.QUEUES if full_name(queue.name) not in self]
+        sqs = client() if missing else None
+        for name in missing:
+            url = find(sqs, name)
+            if url is not None:
+                self[full_name(name)] = {"url": url}
+        return super().items()
 
-    def _look_up(self) -> dict[str, dict[str, str]]:
-        missing = [q.name for q in settings.QUEUES if full_name(q.name) not in self._found]
-        if missing:
-            sqs = client()
-            for name in missing:
-                queue_url = find(sqs, name)
-                if queue_url is not None:
-                    self._found[full_name(name)] = {"url": queue_url}
-        return self._found
-
-    def __getitem__(self, name: str) -> dict[str, str]:
-        return self._look_up()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._look_up())
-
-    def __len__(self) -> int:
-        return len(settings.QUEUES)  # also what makes it true: without a request
+    def __bool__(self) -> bool:
+        return True  # kombu asks whether there are any before it lists them

@@ -2,42 +2,54 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
+from celery import Celery
 from django.core.management import call_command
+from pytest_django import Settings
 
+from counterpoint import celeryconfig
 from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.ports import HOST
+from counterpoint.sqs import QueueUrls
 from tests.waiting import wait_until
 
 LOGIN = "admin:for-this-test"
 CELERY = [sys.executable, "-m", "celery"]
 WORKER = [*CELERY, "-A", "counterpoint", "worker", "--loglevel", "INFO", "--concurrency", "1"]
 WORKER += ["--without-gossip", "--without-mingle", "--without-heartbeat", "-E"]
-ENVIRONMENT = {"EXTRA_APPS": "tests.platform.probe_app"}
 
 
 class Workers:
     """Start workers by name and see what they do."""
 
-    def __init__(self, services: EmbeddedServices, directory: Path) -> None:
+    def __init__(self, services: EmbeddedServices, directory: Path, prefix: str) -> None:
         self.services = services
         self.directory = directory
+        self.environment = {"EXTRA_APPS": "tests.platform.probe_app", "SQS_QUEUE_PREFIX": prefix}
         self.started: list[str] = []
+        self.sender = Celery("sender", set_as_current=False)
+        self.sender.config_from_object(celeryconfig)
+        self.sender.conf.broker_transport_options = {
+            **celeryconfig.broker_transport_options,
+            "queue_name_prefix": prefix,
+            "predefined_queues": QueueUrls(),
+        }
 
     def start(self, name: str) -> None:
         """Start a worker and wait until it takes tasks."""
         log = self.services.processes.logs / f"{name}.log"
         log.unlink(missing_ok=True)
-        self.services.start_process(name, [*WORKER, "--hostname", f"{name}@test"], ENVIRONMENT)
+        self.services.start_process(name, [*WORKER, "-n", f"{name}@test"], self.environment)
         self.started.append(name)
 
         def is_ready() -> bool:
@@ -50,30 +62,35 @@ class Workers:
         """Send tasks over SQS and wait until each has left its file."""
         paths = [self.directory / f"{prefix}-{number}" for number in range(count)]
         for path in paths:
-            current_app.send_task("probe.touch", [str(path)], queue="default")
+            self.sender.send_task("probe.touch", [str(path)], queue="default")
         wait_until(lambda: all(path.exists() for path in paths), what=f"the tasks {prefix}")
 
     def answering(self) -> set[str]:
         """Return the names of the workers that answer `celery inspect ping`."""
         argv = [*CELERY, "-A", "counterpoint.monitor", "inspect", "ping", "--json"]
-        ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        env = {**os.environ, **self.environment}
+        ended = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
         return set(json.loads(ended.stdout)) if ended.returncode == 0 else set()
 
 
 @pytest.fixture
-def workers(services: EmbeddedServices, tmp_path: Path) -> Iterator[Workers]:
+def workers(services: EmbeddedServices, tmp_path: Path, settings: Settings) -> Iterator[Workers]:
+    # Queues of its own: the emulator answers the long poll of a worker that is gone, and so loses
+    # what the next test sends.
+    settings.SQS_QUEUE_PREFIX = f"test-{uuid.uuid4().hex[:8]}-"
     call_command("ensure_queues", verbosity=0)
-    workers = Workers(services, tmp_path)
+    workers = Workers(services, tmp_path, settings.SQS_QUEUE_PREFIX)
     yield workers
+    workers.sender.close()
     for name in workers.started:
-        services.processes.kill(name)
+        services.processes.stop(name)
 
 
 @pytest.fixture
-def flower(services: EmbeddedServices) -> Iterator[str]:
+def flower(services: EmbeddedServices, workers: Workers) -> Iterator[str]:
     """Flower, and the URL of its API."""
     argv = [*CELERY, "-A", "counterpoint.monitor", "flower", "--address=127.0.0.1"]
-    services.start_process("flower", argv, {"FLOWER_BASIC_AUTH": LOGIN})
+    services.start_process("flower", argv, {**workers.environment, "FLOWER_BASIC_AUTH": LOGIN})
     url = f"http://{HOST}:{services.ports.flower}/api"
 
     def is_there() -> bool:
@@ -104,12 +121,12 @@ def test_flower_lists_the_worker_and_its_tasks(workers: Workers, flower: str) ->
     workers.start("seen")
     workers.run_tasks("seen", count=2)
 
-    listed = wait_until(
-        lambda: ask(f"{flower}/workers?refresh=true").get("seen@test"), what="the worker in Flower"
+    queues = wait_until(
+        lambda: ask(f"{flower}/workers?refresh=true").get("seen@test", {}).get("active_queues"),
+        what="the worker in Flower",
     )
-    queues = {queue["name"] for queue in listed["active_queues"]}
-    assert {"default", "orders", "webhooks", "workflows"} <= queues
-    assert "probe.touch" in listed["registered"]
+    names = {queue["name"] for queue in queues or ()}
+    assert {"default", "orders", "webhooks", "workflows"} <= names
 
     def succeeded() -> bool:
         tasks = ask(f"{flower}/tasks?workername=seen@test").values()

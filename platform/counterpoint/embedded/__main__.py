@@ -84,7 +84,7 @@ def up(directory: Path, only: list[str], console: Console) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m counterpoint.embedded", description=__doc__)
     parser.add_argument("command", choices=["up"])
-    parser.add_argument("processes", nargs="*", help="of the Procfile; all of them if none is named")
+    parser.add_argument("processes", nargs="*", help="of the Procfile; none named: all of them")
     options = parser.parse_args()
     for number in STOPPING:
         signal.signal(number, stop)
