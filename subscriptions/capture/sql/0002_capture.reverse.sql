@@ -1,3 +1,4 @@
+DROP EVENT TRIGGER IF EXISTS event_system_table_altered;
 DO $$
 DECLARE
     watched regclass;
@@ -24,6 +25,11 @@ DROP FUNCTION public.event_system_key_exists(regclass, text);
 DROP FUNCTION public.event_system_same_key(regclass, text, text);
 DROP FUNCTION public.event_system_key(text, text[]);
 DROP FUNCTION public.event_system_install(regclass, text, text[], text, text[], oid[], text[], oid[]);
+DROP FUNCTION public.event_system_table_altered();
+DROP FUNCTION public.event_system_column_now(regclass, oid, text, smallint);
+DROP FUNCTION public.event_system_generate(regclass, text, text, text[], text, regclass);
+DROP FUNCTION public.event_system_suffix(regclass);
+DROP FUNCTION public.event_system_key_columns(regclass);
 DROP FUNCTION public.event_system_interceptor(text);
 DROP FUNCTION public.attach_event_trigger(text, text[], text, text[], text, text[]);
 DROP FUNCTION public.event_system_table_name(regclass);

@@ -7,6 +7,11 @@ CREATE TABLE public.event_system_watch (
     company text,
     key_columns text[] NOT NULL,
     exclude text[] NOT NULL,
+    -- Where renamed columns are found again. After a restore the numbers are others: relation_oid, which
+    -- then is not the relation's any more, says so.
+    relation_oid oid NOT NULL,
+    company_attnum smallint,
+    exclude_attnums smallint[] NOT NULL,
     capture text NOT NULL,
     interceptors text[] NOT NULL,
     after_interceptors text[] NOT NULL,
@@ -29,14 +34,17 @@ SELECT
 FROM public.event_system_watch w
 JOIN pg_catalog.pg_class c ON c.oid = w.relation;
 
--- Return the JSON object without some of its keys; on json, where jsonb would refuse \u0000.
+-- Return the JSON object without some of its keys, whose values the caller has set to null. Escapes that
+-- json holds and text cannot (\u0000, lone surrogates) would fail the writer: then the nulls stay.
 CREATE FUNCTION public.event_system_without(row_json json, hidden text[]) RETURNS json
 LANGUAGE sql IMMUTABLE
-RETURN (
-    SELECT pg_catalog.json_object_agg(e.key, e.value)
-    FROM pg_catalog.json_each(row_json) AS e
-    WHERE e.key OPERATOR(pg_catalog.<>) ALL (hidden)
-);
+RETURN CASE
+    WHEN row_json::text OPERATOR(pg_catalog.~*) '\\u(0000|d[89a-f])' THEN row_json
+    ELSE (
+        SELECT pg_catalog.json_object_agg(e.key, e.value)
+        FROM pg_catalog.json_each(row_json) AS e
+        WHERE e.key OPERATOR(pg_catalog.<>) ALL (hidden))
+    END;
 
 -- Find a table by the name a person writes: salesOrder, sales.order, "salesOrder".
 CREATE FUNCTION public.event_system_relation(name text) RETURNS regclass
@@ -119,20 +127,16 @@ CREATE FUNCTION public.event_system_install(
 ) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $install$
 DECLARE
     table_name CONSTANT text := public.event_system_table_name(relation);
-    suffix CONSTANT text := left(md5(table_name), 16);
+    -- Random: names made from oids would meet each other again in a restored database.
+    suffix CONSTANT text := left(md5(gen_random_uuid()::text), 16);
     outbox_owner CONSTANT oid := (
         SELECT relowner FROM pg_class WHERE oid = 'public.event_system_event'::regclass);
     columns text[];
-    keys text[];
-    hidden text[];
+    keys CONSTANT text[] := public.event_system_key_columns(relation);
     company_column text := company;
     skipped regclass;
     missing text;
-    -- Fragments of the generated functions:
-    new_company text; old_company text; new_key text; old_key text; unmoved text; old_key_exists text;
-    prepare_new text := ''; prepare_old text := ''; new_json text; old_json text;
-    changed text := 'true'; count_skipped text := '';
-    operation text; body text; function_name text;
+    operation text;
 BEGIN
     -- Checks ------------------------------------------------------------------------------------------
     IF (SELECT relkind FROM pg_class WHERE oid = relation) NOT IN ('r', 'p') THEN
@@ -173,29 +177,74 @@ BEGIN
         RAISE EXCEPTION 'company, exclude: % has no column %', table_name, missing
             USING ERRCODE = 'undefined_column', HINT = 'Its columns: ' || array_to_string(columns, ', ');
     END IF;
-    SELECT COALESCE(array_agg(a.attname::text ORDER BY k.position), '{}') INTO keys
-    FROM pg_index i
-    CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
-    JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.attnum
-    WHERE i.indrelid = relation AND i.indisprimary AND k.position <= i.indnkeyatts;
     IF company_column = ANY (exclude) OR keys && exclude THEN
         RAISE EXCEPTION 'exclude: the company and the primary key cannot be left out'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- A trigger sees NULL in a virtual generated column: better no value than a wrong one.
-    SELECT exclude || COALESCE(array_agg(attname::text), '{}') INTO hidden
-    FROM pg_attribute
-    WHERE attrelid = relation AND attgenerated = 'v' AND NOT attisdropped AND attname <> ALL (exclude);
-
     PERFORM public.event_system_uninstall(relation);
+    PERFORM public.event_system_forget(relation);
     IF company_column IS NOT NULL THEN
-        EXECUTE format('CREATE SEQUENCE IF NOT EXISTS public.%I', 'event_system_skipped_' || suffix);
+        EXECUTE format('CREATE SEQUENCE public.%I', 'event_system_skipped_' || suffix);
         EXECUTE format('ALTER SEQUENCE public.%I OWNER TO %s',
             'event_system_skipped_' || suffix, outbox_owner::regrole);
         skipped := format('public.%I', 'event_system_skipped_' || suffix)::regclass;
     END IF;
 
-    -- Fragments ---------------------------------------------------------------------------------------
+    -- Functions and triggers -----------------------------------------------------------------------------
+    PERFORM public.event_system_generate(
+        relation, suffix, company_column, exclude, capture, skipped);
+    FOREACH operation IN ARRAY ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER event_system_capture_%s AFTER %s ON %s FOR EACH %s %s EXECUTE FUNCTION public.%I()',
+            lower(operation), operation, relation,
+            CASE operation WHEN 'TRUNCATE' THEN 'STATEMENT' ELSE 'ROW' END,
+            -- *<> compares the stored bytes: it knows every type, json too, which has no equality.
+            CASE operation WHEN 'UPDATE' THEN 'WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)' ELSE '' END,
+            format('event_system_%s_%s', lower(operation), suffix));
+    END LOOP;
+    PERFORM public.event_system_install_interceptors(
+        relation, table_name, 'before', format('event_system_before_%s', suffix), before_calls);
+    PERFORM public.event_system_install_interceptors(
+        relation, table_name, 'after', format('event_system_after_%s', suffix), after_calls);
+
+    DELETE FROM public.event_system_watch w WHERE w."table" = table_name;
+    INSERT INTO public.event_system_watch (relation, "table", company, key_columns, exclude, capture,
+        interceptors, after_interceptors, null_company_rows, relation_oid, company_attnum, exclude_attnums)
+    VALUES (relation, table_name, company_column, keys, exclude, capture,
+        interceptors, after_interceptors, skipped, relation::oid,
+        (SELECT attnum FROM pg_attribute WHERE attrelid = relation AND attname = company_column),
+        ARRAY(SELECT a.attnum FROM unnest(exclude) WITH ORDINALITY AS n (name, position)
+              JOIN pg_attribute a ON a.attrelid = relation AND a.attname = n.name ORDER BY n.position));
+END $install$;
+
+CREATE FUNCTION public.event_system_key_columns(relation regclass) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT COALESCE(array_agg(a.attname::text ORDER BY k.position), '{}')
+    FROM pg_index i
+    CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+    JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.attnum
+    WHERE i.indrelid = relation AND i.indisprimary AND k.position <= i.indnkeyatts
+$$;
+
+-- Write the table's four functions, anew if they are there: open sessions take them up at their next call.
+CREATE FUNCTION public.event_system_generate(
+    relation regclass, suffix text, company_column text, exclude text[], capture text, skipped regclass
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $generate$
+DECLARE
+    table_name CONSTANT text := public.event_system_table_name(relation);
+    outbox_owner CONSTANT regrole := (
+        SELECT relowner FROM pg_class WHERE oid = 'public.event_system_event'::regclass);
+    keys CONSTANT text[] := public.event_system_key_columns(relation);
+    hidden text[];
+    new_company text; old_company text; new_key text; old_key text; unmoved text; old_key_exists text;
+    prepare_new text := ''; prepare_old text := ''; new_json text; old_json text;
+    changed text := 'true'; count_skipped text := '';
+    operation text; body text; function_name text;
+BEGIN
+    -- A trigger sees NULL in a virtual generated column: better no value than a wrong one.
+    SELECT exclude || COALESCE(array_agg(attname::text), '{}') INTO hidden
+    FROM pg_attribute
+    WHERE attrelid = relation AND attgenerated = 'v' AND NOT attisdropped AND attname <> ALL (exclude);
     new_company := CASE WHEN company_column IS NULL THEN 'NULL::pg_catalog.text'
         ELSE format('NEW.%I::pg_catalog.text', company_column) END;
     old_company := CASE WHEN company_column IS NULL THEN 'NULL::pg_catalog.text'
@@ -225,10 +274,10 @@ BEGIN
     IF skipped IS NOT NULL THEN
         count_skipped := format(
             'PERFORM pg_catalog.nextval(%L::pg_catalog.regclass); RETURN NULL;',
-            format('public.%I', 'event_system_skipped_' || suffix));
+            (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c
+             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = skipped));
     END IF;
 
-    -- Functions and triggers -----------------------------------------------------------------------------
     FOREACH operation IN ARRAY ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'] LOOP
         body := CASE operation
         WHEN 'INSERT' THEN public.event_system_body_insert(
@@ -243,26 +292,70 @@ BEGIN
         EXECUTE format(
             'CREATE OR REPLACE FUNCTION public.%I() RETURNS pg_catalog.trigger'
             ' LANGUAGE plpgsql SECURITY DEFINER AS %L', function_name, body);
-        EXECUTE format('ALTER FUNCTION public.%I() OWNER TO %s', function_name, outbox_owner::regrole);
-        EXECUTE format(
-            'CREATE TRIGGER event_system_capture_%s AFTER %s ON %s FOR EACH %s %s EXECUTE FUNCTION public.%I()',
-            lower(operation), operation, relation,
-            CASE operation WHEN 'TRUNCATE' THEN 'STATEMENT' ELSE 'ROW' END,
-            -- *<> compares the stored bytes: it knows every type, json too, which has no equality.
-            CASE operation WHEN 'UPDATE' THEN 'WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)' ELSE '' END,
-            function_name);
+        EXECUTE format('ALTER FUNCTION public.%I() OWNER TO %s', function_name, outbox_owner);
     END LOOP;
-    PERFORM public.event_system_install_interceptors(
-        relation, table_name, 'before', format('event_system_before_%s', suffix), before_calls);
-    PERFORM public.event_system_install_interceptors(
-        relation, table_name, 'after', format('event_system_after_%s', suffix), after_calls);
+END $generate$;
 
-    DELETE FROM public.event_system_watch w WHERE w."table" = table_name;
-    INSERT INTO public.event_system_watch (relation, "table", company, key_columns, exclude, capture,
-        interceptors, after_interceptors, null_company_rows)
-    VALUES (relation, table_name, company_column, keys, exclude, capture,
-        interceptors, after_interceptors, skipped);
-END $install$;
+-- Return what the names of the table's functions end with; NULL if its triggers were dropped by hand.
+CREATE FUNCTION public.event_system_suffix(relation regclass) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT substr(p.proname, length('event_system_truncate_') + 1)
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = relation AND t.tgname = 'event_system_capture_truncate'
+$$;
+
+-- After ALTER TABLE the functions are written anew: a session that has run one before would fail on a column
+-- of another type, and all on a renamed one.
+CREATE FUNCTION public.event_system_table_altered() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    w record;
+    company_now text;
+    exclude_now text[];
+BEGIN
+    FOR w IN
+        SELECT DISTINCT ON (e.relation) e.* FROM pg_event_trigger_ddl_commands() d
+        JOIN public.event_system_watch e ON e.relation = d.objid AND d.classid = 'pg_class'::regclass
+        WHERE public.event_system_suffix(e.relation) IS NOT NULL
+    LOOP
+        company_now := public.event_system_column_now(w.relation, w.relation_oid, w.company, w.company_attnum);
+        IF w.company IS NOT NULL AND company_now IS NULL THEN
+            RAISE EXCEPTION 'column %.% holds the company of a watched table', w."table", w.company
+                USING ERRCODE = 'dependent_objects_still_exist',
+                      HINT = format('SELECT detach_event_trigger(%L) first.', w."table");
+        END IF;
+        SELECT COALESCE(array_agg(c.now) FILTER (WHERE c.now IS NOT NULL), '{}') INTO exclude_now
+        FROM (SELECT public.event_system_column_now(w.relation, w.relation_oid, e.name, e.attnum) AS now
+              FROM unnest(w.exclude, w.exclude_attnums) AS e (name, attnum)) AS c;
+        UPDATE public.event_system_watch u
+        SET company = company_now, exclude = exclude_now,
+            "table" = public.event_system_table_name(w.relation),
+            key_columns = public.event_system_key_columns(w.relation),
+            exclude_attnums = ARRAY(
+                SELECT a.attnum FROM unnest(exclude_now) WITH ORDINALITY AS n (name, position)
+                JOIN pg_attribute a ON a.attrelid = w.relation AND a.attname = n.name ORDER BY n.position)
+        WHERE u.relation = w.relation;
+        PERFORM public.event_system_generate(
+            w.relation, public.event_system_suffix(w.relation), company_now, exclude_now, w.capture, w.null_company_rows);
+    END LOOP;
+END $$;
+
+-- Return the column's present name; NULL if it was dropped.
+CREATE FUNCTION public.event_system_column_now(relation regclass, known_oid oid, name text, number smallint)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT a.attname::text FROM pg_attribute a
+    WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+        AND (a.attname = name OR (a.attnum = number AND known_oid = relation::oid))
+    ORDER BY a.attname = name DESC LIMIT 1
+$$;
+
+DO $$
+BEGIN
+    CREATE EVENT TRIGGER event_system_table_altered ON ddl_command_end
+        WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION public.event_system_table_altered();
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'no right to create event triggers: after ALTER TABLE of a watched table, attach it again';
+END $$;
 
 CREATE FUNCTION public.event_system_uninstall(relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
