@@ -23,7 +23,9 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 		echo "Counterpoint needs Python 3.11 or later; '$(PYTHON)' is not: make PYTHON=python3.11 …" >&2; \
 		exit 2; }
 	@echo "Installing into $(VENV); this takes about a minute, once."
-	@$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { \
+		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it is the package python3-venv." >&2; \
+		exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \

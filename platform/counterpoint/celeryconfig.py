@@ -13,6 +13,7 @@ from counterpoint.sqs import QueueUrls
 _endpoint = urlsplit(settings.SQS_ENDPOINT_URL)
 broker_url = f"sqs://{_endpoint.netloc}"
 broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # an outage of SQS may last as long as it likes
 broker_transport_options = {
     "region": settings.AWS_REGION,
     "is_secure": _endpoint.scheme != "http",

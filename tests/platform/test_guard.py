@@ -125,6 +125,41 @@ def test_output_goes_to_the_processs_own_log(sandbox: Sandbox) -> None:
         assert guarded.last_line("speaker") == "hello"
 
 
+@pytest.mark.usefixtures("isolation")
+def test_a_killed_guard_takes_its_processes_with_it(sandbox: Sandbox) -> None:
+    with GuardedProcesses(sandbox.directory) as guarded:
+        guarded.start("sleeper", Specification(["sleep", "600"], sandbox.environment))
+
+        guarded.process.kill()
+
+        wait_until(lambda: not sandbox.left(), what="the sleeper's end")
+
+
+def test_nothing_is_left_of_an_interrupted_pytest(sandbox: Sandbox) -> None:
+    started = sandbox.directory / "started"
+    test = sandbox.directory / "test_that_waits.py"
+    test.write_text(
+        "import pathlib, signal\n"
+        "def test_that_waits():\n"
+        f"    pathlib.Path({str(started)!r}).touch()\n"
+        "    signal.pause()\n"
+    )
+    argv = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", "--rootdir=.", str(test)]
+    with (sandbox.directory / "output").open("wb") as output:
+        run = subprocess.Popen(argv, env=sandbox.environment, stdout=output, stderr=output)
+    try:
+        wait_until(started.exists, what="the inner test")
+        assert len(sandbox.left()) > 3
+
+        run.send_signal(signal.SIGINT)
+
+        assert run.wait(timeout=60) == pytest.ExitCode.INTERRUPTED
+        wait_until(lambda: not sandbox.left(), what="the end of every process")
+    finally:
+        run.kill()
+        run.wait()
+
+
 # The command itself -------------------------------------------------------------------------------
 
 

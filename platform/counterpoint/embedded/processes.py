@@ -71,7 +71,7 @@ class GuardedProcesses:
         argv += ["--parent", str(parent), "--grace", str(grace)]
         argv += ["--remove", str(directory)] if remove else []
         with (self.logs / "guard.log").open("ab") as errors:
-            self._guard = subprocess.Popen(  # noqa: S603 - our own file
+            self.process = subprocess.Popen(  # noqa: S603 - our own file
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -149,13 +149,13 @@ class GuardedProcesses:
 
     def close(self) -> None:
         """End everything and wait for it."""
-        for stream in (self._guard.stdin, self._guard.stdout):
+        for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()
-        self._guard.wait()
+        self.process.wait()
 
     def _ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        stdin, stdout = self._guard.stdin, self._guard.stdout
+        stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:  # both are pipes: said for the type checker
             raise EmbeddedError("the guard has no pipes")
         with self._lock:
