@@ -72,7 +72,6 @@ NEXT_SNAPSHOT = """
 UPDATE event_system_relay_cursor
 SET seen = reading, reading = pg_current_snapshot(), last_seq = 0, moved_at = clock_timestamp()
 WHERE shard = %s
-RETURNING seen::text, reading::text, seen = reading
 """
 
 

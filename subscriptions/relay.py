@@ -45,22 +45,23 @@ class Relayed:
     messages: int = 0
 
 
-def relay_once(router: Router, *, shard: int = 0, limit: int = PAGE_SIZE) -> Relayed:
-    """Relay what can be read now: one page, or, at the end of a snapshot, the first page of the
-    next.
+def relay_once(
+    router: Router, *, shard: int = 0, limit: int = PAGE_SIZE, is_busy: bool = False
+) -> Relayed:
+    """Relay what can be read now: one page, or, at the end of a snapshot, the first of the next.
 
-    Returns zero events if there was nothing.
+    Returns zero events if there was nothing. `is_busy` leaves out the look whether there is: right
+    after a full page there will be.
     """
-    if not cursor.is_unread(shard):
+    if not is_busy and not cursor.is_unread(shard):
         return Relayed()
     with transaction.atomic():
         events = _read(shard, limit)
+        waiting: list[Waiting] = []
         if events:
             router.refresh()
             waiting = _insert(_matched(router, events))
-            cursor.advance(events[-1].seq, shard)
-        else:
-            waiting = []
+        _move_on(shard, events, limit)
     router.note_verdicts()
     return Relayed(len(events), len(waiting), handing.send(waiting))
 
@@ -81,6 +82,14 @@ def _read(shard: int, limit: int) -> list[Envelope]:
         cursor.next_snapshot(shard)
         events = cursor.read_page(cursor.hold(shard), limit=limit)
     return events
+
+
+def _move_on(shard: int, events: Sequence[Envelope], limit: int) -> None:
+    """Leave a snapshot as soon as it ends: what idle polling looks at stays small."""
+    if len(events) < limit:
+        cursor.next_snapshot(shard)
+    else:
+        cursor.advance(events[-1].seq, shard)
 
 
 Match = tuple[Envelope, Target]

@@ -10,7 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from jobs import services as engine
 from subscriptions import delivery
-from subscriptions.relay import relay_once
+from subscriptions.relay import PAGE_SIZE, relay_once
 from subscriptions.routing import Router
 
 log = structlog.get_logger(__name__)
@@ -28,20 +28,21 @@ class Relay:
         self.stop = stop
         self.shard = shard
         self._swept_at = 0.0
+        self._failures = 0
 
     def run(self) -> None:
         """Work until told to stop; a lost connection or a failing statement is waited out."""
-        failures = 0
         while not self.stop.is_set():
             try:
                 if self._is_leader():
-                    failures = 0
                     self._lead()
                 else:
                     self.stop.wait(STAND_BY)
             except (DatabaseError, InterfaceError) as error:
-                failures += 1
-                pause = min(0.1 * 2 ** min(failures, 10), LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311
+                self._failures += 1
+                pause = min(0.1 * 2 ** min(self._failures, 10), LONGEST_PAUSE) * random.uniform(
+                    0.5, 1
+                )  # noqa: S311
                 log.warning("relay_waits", error=str(error).strip(), seconds=round(pause, 2))
                 self._hang_up()
                 self.stop.wait(pause)
@@ -62,11 +63,14 @@ class Relay:
     def _lead(self) -> None:
         log.info("relay_leads", shard=self.shard)
         router = Router()
+        is_busy = False
         while not self.stop.is_set():
-            busy = relay_once(router, shard=self.shard).events > 0
+            turn = relay_once(router, shard=self.shard, is_busy=is_busy)
+            is_busy = turn.events == PAGE_SIZE
             if time.monotonic() - self._swept_at >= SWEEP_EVERY:
                 self._sweep()
-            if not busy:
+            self._failures = 0
+            if not turn.events:
                 self.stop.wait(settings.RELAY_POLL.total_seconds())
 
     def _sweep(self) -> None:
