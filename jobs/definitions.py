@@ -46,7 +46,7 @@ class Registry:
             )
         self.steps[made.name] = made
         if ports.register_task:
-            ports.register_task(made)
+            ports.register_task(made.name)
 
     def add_workflow(self, made: "Workflow[Any, Any]") -> None:
         known = self.workflows.get(made.name)
@@ -153,7 +153,7 @@ class Step(Generic[P, R]):
         argument = next(iter(inputs.values()), None)
         self.compensation_ = Compensation(fn, argument)
         if ports.register_task:
-            ports.register_task(self)
+            ports.register_task(self.name + COMPENSATE)
         return fn
 
     def _record(self, name: str, queue: str | None, args: Any, kwargs: Any) -> Symbol:

@@ -35,7 +35,7 @@ class Engine(Protocol):
 
 class _Ports:
     engine: Engine | None = None
-    register_task: Callable[[Any], None] | None = None
+    register_task: Callable[[str], None] | None = None
 
 
 ports = _Ports()

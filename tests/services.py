@@ -19,6 +19,7 @@ SETTINGS = {
     "JOBS_LEASE_SECONDS": "3",  # kills are noticed within seconds
     # As is what went to the long poll of a killed worker, which the emulator still answers.
     "JOBS_RESEND_AFTER_SECONDS": "3",
+    "DELIVERY_RESEND_AFTER_SECONDS": "3",
     "SQS_QUEUE_PREFIX": "test-",
 }
 running = pytest.StashKey[EmbeddedServices]()

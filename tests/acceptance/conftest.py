@@ -1,6 +1,6 @@
 """The Procfile's real processes on the test's own database."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 
 import pytest
 from django.core.management import call_command
@@ -9,6 +9,7 @@ from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.application import start_processes
 
 APPS = "tests.acceptance.slow_app"
+LOG_CHARACTERS = 6000
 
 
 class Platform:
@@ -17,6 +18,7 @@ class Platform:
     def __init__(self, services: EmbeddedServices, environment: Mapping[str, str]) -> None:
         self.services = services
         self.environment = {**environment, "EXTRA_APPS": APPS}
+        del self.environment["PATH"]  # start_processes puts the virtual environment before it
         self.names: list[str] = []
 
     def start(self, *names: str, **more: str) -> None:
@@ -39,3 +41,16 @@ def platform(
     yield made
     for name in made.names:
         services.processes.kill(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the ends of the processes' logs to the report of a failed test."""
+    report = yield
+    made = getattr(item, "funcargs", {}).get("platform")
+    if report.when == "call" and report.failed and isinstance(made, Platform):
+        for name in dict.fromkeys(made.names):
+            report.sections.append((f"the end of {name}.log", made.log(name)[-LOG_CHARACTERS:]))
+    return report

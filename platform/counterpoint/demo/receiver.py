@@ -19,16 +19,17 @@ class Arrival:
     """One POST as the receiver saw it; `at` is Unix time, `problem` why the signature is wrong."""
 
     at: float
+    path: str
     body: Any
     webhook_id: str
     problem: str | None
 
 
 class Receiver:
-    """An HTTP server in a thread; set `secret` before the first webhook is due."""
+    """An HTTP server in a thread; set the path's secret before the first webhook is due."""
 
     def __init__(self) -> None:
-        self.secret = ""
+        self.secrets: dict[str, str] = {}
         self.arrivals: list[Arrival] = []
         receiver = self
 
@@ -36,7 +37,7 @@ class Receiver:
             def do_POST(self) -> None:
                 at = time.time()
                 raw = self.rfile.read(int(self.headers.get("content-length", 0)))
-                arrival = receiver.check(at, raw, dict(self.headers.items()))
+                arrival = receiver.check(at, self.path, raw, dict(self.headers.items()))
                 receiver.arrivals.append(arrival)
                 self.send_response(400 if arrival.problem else 204)
                 self.end_headers()
@@ -49,17 +50,17 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self._server.server_port}/restock"
+        return f"http://{HOST}:{self._server.server_port}"
 
-    def check(self, at: float, raw: bytes, headers: dict[str, str]) -> Arrival:
+    def check(self, at: float, path: str, raw: bytes, headers: dict[str, str]) -> Arrival:
         """Verify one request as the Standard Webhooks library does."""
         lowered = {name.lower(): value for name, value in headers.items()}
         webhook_id = lowered.get("webhook-id", "")
         try:
-            body = Webhook(self.secret).verify(raw, lowered)
-        except (WebhookVerificationError, ValueError) as error:
-            return Arrival(at, None, webhook_id, str(error) or type(error).__name__)
-        return Arrival(at, body, webhook_id, None)
+            body = Webhook(self.secrets[path]).verify(raw, lowered)
+        except (WebhookVerificationError, ValueError, KeyError) as error:
+            return Arrival(at, path, None, webhook_id, str(error) or type(error).__name__)
+        return Arrival(at, path, body, webhook_id, None)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -16,6 +16,7 @@ from subscriptions.services import create_subscription
 
 PATIENCE_SECONDS = 90.0
 POLL_SECONDS = 0.02
+PATH = "/restock"
 ITEMS = [
     {"product_id": "bolt-m8", "quantity": 500, "unit_cost": 12},
     {"product_id": "nut-m8", "quantity": 500, "unit_cost": 7},
@@ -56,7 +57,7 @@ def subscribe(receiver: Receiver, company: str) -> tuple[Subscription, Subscript
         table="restock_request",
         operations=["INSERT"],
         handler_type="WEBHOOK",
-        config={"url": receiver.url},
+        config={"url": receiver.url + PATH},
     )
     workflow = create_subscription(
         name="order-stock",
@@ -75,7 +76,7 @@ def tell(database_url: str, receiver: Receiver) -> Story:
     bystander = f"umbrella-{uuid.uuid4().hex[:6]}"
     webhook, workflow = subscribe(receiver, company)
     webhook.refresh_from_db()
-    receiver.secret = str(webhook.secret)
+    receiver.secrets[PATH] = str(webhook.secret)
     with psycopg.connect(database_url) as connection:
         connection.execute(
             "INSERT INTO restock_supplier (id, name, email, accepts_orders)"
