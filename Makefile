@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 # mypy's Django plugin loads the settings; nothing is connected to.
 STATIC_ENV := SECRET_KEY=static DATABASE_URL=postgresql://127.0.0.1/static REDIS_URL=redis://127.0.0.1
-UV_COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header
 
 .DEFAULT_GOAL := help
