@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from jobs.definitions import registry
+from jobs.registry import registry
 
 
 @register()

@@ -11,10 +11,11 @@ from celery.canvas import Signature
 
 from jobs.canvas import to_canvas
 from jobs.context import Context
-from jobs.errors import DefinitionError, InvalidInput, UnknownStep, UnknownWorkflow
+from jobs.errors import DefinitionError, InvalidInput
 from jobs.outcomes import Done
 from jobs.plan import COMPENSATE, Chain, Group, Plan, references
 from jobs.ports import RunHandle, ports
+from jobs.registry import registry
 from jobs.retry import Backoff
 from jobs.tracing import Symbol, caller, current, express, tracing
 from jobs.values import Codec, codecs_of, place
@@ -28,48 +29,6 @@ D = TypeVar("D")
 
 MAX_NAME = 200
 START_OPTIONS = frozenset({"company", "env", "idempotency_key"})
-
-
-class Registry:
-    """Every step and workflow of the process, by name."""
-
-    def __init__(self) -> None:
-        self.steps: dict[str, Step[Any, Any]] = {}
-        self.workflows: dict[str, Workflow[Any, Any]] = {}
-
-    def add_step(self, made: "Step[Any, Any]") -> None:
-        known = self.steps.get(made.name)
-        if known is not None and place(known.fn) != place(made.fn):
-            raise DefinitionError(
-                f"{place(made.fn)}: step {made.name!r} is already defined at {place(known.fn)};"
-                " names are stored in rows, so each must be unique: pass name="
-            )
-        self.steps[made.name] = made
-        if ports.register_task:
-            ports.register_task(made.name)
-
-    def add_workflow(self, made: "Workflow[Any, Any]") -> None:
-        known = self.workflows.get(made.name)
-        if known is not None and place(known.fn) != place(made.fn):
-            raise DefinitionError(
-                f"{place(made.fn)}: workflow {made.name!r} is already defined at {place(known.fn)}"
-            )
-        self.workflows[made.name] = made
-
-    def step(self, name: str) -> "Step[Any, Any]":
-        """Return the step; raises `UnknownStep`."""
-        if name not in self.steps:
-            raise UnknownStep(name)
-        return self.steps[name]
-
-    def workflow(self, name: str) -> "Workflow[Any, Any]":
-        """Return the workflow; raises `UnknownWorkflow`."""
-        if name not in self.workflows:
-            raise UnknownWorkflow(name, sorted(self.workflows))
-        return self.workflows[name]
-
-
-registry = Registry()
 
 
 @dataclass(frozen=True)

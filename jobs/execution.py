@@ -10,14 +10,16 @@ from django.conf import settings
 
 from jobs import services, transitions
 from jobs.context import Context
-from jobs.definitions import Compensation, Step, registry
+from jobs.definitions import Compensation, Step
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.injection import registry as service_registry
 from jobs.models import StepRun
 from jobs.outcomes import UNSET, Done, PermanentFailure, Retry, Skip
 from jobs.plan import evaluate
+from jobs.registry import registry
 from jobs.transitions import Claim, Outcome
 from jobs.values import Codec, to_json
+from jobs.walk import Walk
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +104,7 @@ def _call(step: Step[Any, Any], held: Claim, logger: Any) -> Outcome:
 
 
 def _arguments(step: Step[Any, Any], held: Claim) -> dict[str, Any]:
-    node = services.Walk.of(held).plan.node(held.node)
+    node = Walk.of(held).plan.node(held.node)
     values = {
         name: evaluate(expression, output=held.outputs.__getitem__, inputs=held.input)
         for name, expression in node.inputs.items()

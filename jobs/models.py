@@ -7,9 +7,9 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from jobs.definitions import registry
 from jobs.errors import ResultTimeout, RunCancelled, RunFailed
 from jobs.ids import uuid7
+from jobs.registry import registry
 
 
 class Definition(models.Model):

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from jobs import services as engine
-from jobs.definitions import registry
+from jobs.registry import registry
 from jobs.errors import JobsError, UnknownWorkflow
 from subscriptions.documents import plain
 from subscriptions.envelope import PATH_ROOTS

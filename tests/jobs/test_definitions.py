@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from jobs import Context, parallel, step, workflow
-from jobs.definitions import registry
 from jobs.errors import DefinitionError
 from jobs.models import Run
+from jobs.registry import registry
 
 
 @step(name="def-one")

@@ -11,11 +11,20 @@ from counterpoint.embedded import EmbeddedError, EmbeddedServices, application
 from counterpoint.embedded.ports import HOST
 from counterpoint.exits import EXIT_CODE, one_line_errors
 
+PING_SECONDS = 0.5
 PROCESSES = ("web", "worker", "relay", "beat", "flower")
 
 
 def interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def wait_for_worker(services: EmbeddedServices) -> None:
+    """Wait until a worker answers, so that the figures are of work and not of starting up."""
+    from counterpoint.monitor import app
+
+    while not app.control.ping(timeout=PING_SECONDS):
+        services.processes.require(*PROCESSES)
 
 
 def run(console: Console) -> bool:
@@ -37,6 +46,7 @@ def run(console: Console) -> bool:
             services, only=PROCESSES, env={"FLOWER_BASIC_AUTH": ":".join(login)}
         )
         application.wait_until_ready(services, *PROCESSES)
+        wait_for_worker(services)
         console.print(f"everything runs after {time.monotonic() - began:.1f} s")
         status.update("writing rows with SQL and waiting for what follows")
         ok = _show(console, services, admin_url, flower_url, login)
@@ -80,7 +90,7 @@ def _show(
 
 def main() -> int:
     signal.signal(signal.SIGTERM, interrupt)
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    console = Console(width=None if sys.stdout.isatty() else 130)
     with one_line_errors():
         try:
             return 0 if run(console) else 1
