@@ -118,3 +118,20 @@ def fail_with_undo(ctx: Context) -> None:
 
 def fail(ctx: Context) -> None:
     raise RuntimeError("not now")
+
+
+@step(name="flow-saving")
+def saving(ctx: Context, number: int) -> int:
+    ctx.undo_with({"saved": number})
+    _note(ctx)
+    return number
+
+
+@saving.compensation
+def undo_saving(ctx: Context, undo: dict[str, int] | int) -> None:
+    CALLS.append(f"{ctx.step}({undo})")
+
+
+@workflow(name="flow/saving")
+def saving_flow(number: int) -> int:
+    return plain(saving(number))

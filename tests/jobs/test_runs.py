@@ -1,6 +1,7 @@
 """Runs from their start to their end, on the database, with messages delivered by hand."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -328,6 +329,38 @@ def test_a_worker_that_lost_its_lease_cannot_write_while_the_other_still_runs(po
     assert post.deliver_one() == "lease lost"
     held = StepRun.objects.get(run_id=run.pk)
     assert (held.status, held.worker, held.attempts) == ("running", "worker-2", 2)
+
+
+def test_saved_undo_data_survives_the_step_s_failure_and_its_worker(
+    post: Post, calls: list[str]
+) -> None:
+    flows.MISBEHAVIOUR["flow-saving"] = flows.fail_for_good
+    post.run_to_the_end(flows.saving_flow.start(5, company="acme"))
+
+    assert calls == ["flow-saving", "flow-saving.compensate({'saved': 5})"]
+
+
+def test_saved_undo_data_goes_before_the_output(post: Post, calls: list[str]) -> None:
+    flows.MISBEHAVIOUR["flow-plain"] = flows.fail_for_good
+    post.run_to_the_end(flows.saving_flow.start(5, company="acme"))
+
+    assert calls[-1] == "flow-saving.compensate({'saved': 5})"
+
+
+def test_a_worker_that_lost_its_lease_can_neither_save_undo_data_nor_ask_for_a_retry(
+    post: Post,
+) -> None:
+    run = flows.saving_flow.start(5, company="acme")
+    row = StepRun.objects.get(run_id=run.pk)
+    held = transitions.claim(row.pk, worker="worker-1", lease=settings.JOBS_LEASE)
+    assert held is not None
+    pass_time()
+    assert transitions.claim(row.pk, worker="worker-2", lease=settings.JOBS_LEASE)
+
+    assert not transitions.save_undo(held, '{"saved": 1}')
+    assert not transitions.postpone(held, error="{}", delay=timedelta(0))
+    row.refresh_from_db()
+    assert (row.status, row.worker, row.undo) == ("running", "worker-2", None)
 
 
 def test_a_step_whose_workers_all_died_fails_as_worker_lost(post: Post) -> None:
