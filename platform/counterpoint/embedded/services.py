@@ -61,6 +61,7 @@ class EmbeddedServices:
 
     def __enter__(self) -> Self:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.directory / "tmp").mkdir(exist_ok=True)
         self._lock = DirectoryLock(self.directory)
         try:
             self.ports.require_free(POSTGRES, REDIS, SQS)
@@ -127,7 +128,7 @@ class EmbeddedServices:
 
         Its output goes to `logs/NAME.log`. Stop, kill or restart it through `processes`.
         """
-        merged = {**os.environ, **self.environment, **(env or {})}
+        merged = {**self._inherited, **self.environment, **(env or {})}
         self.processes.start(name, Specification(argv, merged))
 
     def restart(self, name: str) -> None:
@@ -135,6 +136,11 @@ class EmbeddedServices:
         self.processes.restart(name)
         if name in (POSTGRES, REDIS, SQS):
             self._wait_until_ready(name)
+
+    @property
+    def _inherited(self) -> dict[str, str]:
+        """What is set here, and a place where killed processes may leave temporary files."""
+        return {**os.environ, "TMPDIR": str(self.directory / "tmp")}
 
     # The services ---------------------------------------------------------------------------------
 
@@ -157,7 +163,7 @@ class EmbeddedServices:
         env: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
-        merged = {**os.environ, **(env or {})}
+        merged = {**self._inherited, **(env or {})}
         self.processes.start(name, Specification(argv, merged, stop_signal, is_service=True))
 
     def _start_postgres(self) -> None:
