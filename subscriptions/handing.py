@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import structlog
-from botocore.exceptions import BotoCoreError, ClientError
 from celery import current_app
-from kombu.exceptions import OperationalError
 
 from subscriptions.errors import UnknownHandlerType
 from subscriptions.handlers.contract import handler_named
@@ -53,8 +51,14 @@ def send(waiting: Iterable[Waiting]) -> int:
                     ignore_result=True,
                     retry=False,
                 )
-            except (OperationalError, OSError, BotoCoreError, ClientError) as error:
-                log.warning("deliveries_not_sent", handler_type=name, error=str(error))
+            except Exception as error:
+                # Celery, kombu, boto3 and sockets each have their own; whatever it is, it costs
+                # time only, and must not stop the relay.
+                log.warning(
+                    "deliveries_not_sent",
+                    handler_type=name,
+                    error=f"{type(error).__name__}: {error}"[:500],
+                )
                 return sent  # the broker is away for the other types too
             sent += 1
     return sent

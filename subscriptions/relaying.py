@@ -1,6 +1,5 @@
 """The relay as a process: one works, others stand by; an outage of the database makes it wait."""
 
-import random
 import threading
 import time
 
@@ -38,11 +37,13 @@ class Relay:
                     self._lead()
                 else:
                     self.stop.wait(STAND_BY)
-            except (DatabaseError, InterfaceError) as error:
+            except Exception as error:
+                # The relay never exits by itself: a database that is away comes back, and what a
+                # release broke the next one mends, while the other turns go on.
+                if not isinstance(error, DatabaseError | InterfaceError):
+                    log.exception("relay_failed")
                 self._failures += 1
-                pause = min(0.1 * 2 ** min(self._failures, 10), LONGEST_PAUSE) * random.uniform(
-                    0.5, 1
-                )  # noqa: S311
+                pause = min(0.1 * 2 ** min(self._failures, 10), LONGEST_PAUSE)
                 log.warning("relay_waits", error=str(error).strip(), seconds=round(pause, 2))
                 self._hang_up()
                 self.stop.wait(pause)

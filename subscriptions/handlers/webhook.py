@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -95,10 +96,14 @@ class WebhookHandler(Handler):
         if len(batch) == 1:
             yield _deliver(batch[0])
             return
-        with ThreadPoolExecutor(min(THREADS, len(batch)), thread_name_prefix="webhook") as pool:
-            futures: list[Future[Outcome]] = [pool.submit(_deliver, item) for item in batch]
-            for future in as_completed(futures):
-                yield future.result()
+        futures = [self.threads.submit(_deliver, item) for item in batch]
+        for future in as_completed(futures):
+            yield future.result()
+
+    @cached_property
+    def threads(self) -> ThreadPoolExecutor:
+        """Threads that live as long as the process: each keeps its connections to the receivers."""
+        return ThreadPoolExecutor(THREADS, thread_name_prefix="webhook")
 
 
 def _deliver(item: Item) -> Outcome:

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import Field
 
 from jobs import services as engine
-from jobs.registry import registry
 from jobs.errors import JobsError, UnknownWorkflow
+from jobs.registry import registry
 from subscriptions.documents import plain
 from subscriptions.envelope import PATH_ROOTS
 from subscriptions.errors import InvalidSubscription

@@ -59,7 +59,7 @@ def in_postgres(pairs: list[tuple[str, str]]) -> list[bool]:
 
 @pytest.mark.django_db
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.tuples(documents, documents), min_size=20, max_size=60))
 def test_containment_is_what_postgres_says(pairs: list[tuple[str, str]]) -> None:

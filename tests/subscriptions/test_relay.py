@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from subscriptions import relay
 from subscriptions.models import Delivery, RelayCursor, Subscription
@@ -23,7 +23,7 @@ def router() -> Router:
     return Router()
 
 
-def delivered_records() -> list[str]:
+def delivered_records() -> list[Any]:
     """Return the record ids of all deliveries in the order in which they were made."""
     return [
         delivery.event.record_id
@@ -167,7 +167,7 @@ def test_the_events_of_a_record_keep_their_order_over_pages(
     while relay_once(router, limit=7).events:
         pass
 
-    by_record: dict[str, list[str]] = {}
+    by_record: dict[Any, list[str]] = {}
     for delivery in Delivery.objects.select_related("event").order_by("id"):
         new: Any = delivery.event.new
         by_record.setdefault(delivery.event.record_id, []).append(new["status"])
@@ -204,7 +204,7 @@ def test_concurrent_writers_lose_nothing_and_double_nothing(
     relay_all(router)
 
     assert failures == []
-    seen: dict[str, list[str]] = {}
+    seen: dict[Any, list[str]] = {}
     for delivery in Delivery.objects.select_related("event").order_by("id"):
         new: Any = delivery.event.new
         seen.setdefault(delivery.event.record_id, []).append(new["status"])
@@ -252,11 +252,8 @@ def test_a_relay_killed_before_its_commit_has_done_nothing(
 
     with monkeypatch.context() as crash:
         crash.setattr(relay, "_move_on", killed)
-        with pytest.raises(psycopg.OperationalError):
-            try:
-                relay_once(router)
-            except Exception as error:
-                raise (error.__cause__ or error) from None
+        with pytest.raises((OperationalError, InterfaceError)):
+            relay_once(router)
     connection.close()
     assert not Delivery.objects.exists()
     assert messages.sent == []
