@@ -11,6 +11,7 @@ from counterpoint.embedded import EmbeddedError, EmbeddedServices, application
 from counterpoint.embedded.ports import HOST
 from counterpoint.exits import EXIT_CODE, one_line_errors
 
+DIRECTORY = "var/demo"
 PING_SECONDS = 0.5
 PROCESSES = ("web", "worker", "relay", "beat", "flower")
 
@@ -32,7 +33,7 @@ def run(console: Console) -> bool:
     began = time.monotonic()
     with (
         console.status("starting PostgreSQL, Redis and SQS") as status,
-        EmbeddedServices(application.ROOT / "var" / "demo") as services,
+        EmbeddedServices(application.ROOT / DIRECTORY) as services,
     ):
         status.update("migrating the database and creating the queues")
         application.prepare(services)
@@ -85,6 +86,7 @@ def _show(
         console.print(f"[bold red]not as it should be: {'; '.join(wrong)}[/]")
     else:
         console.print(f"[green]all {len(found)} lines are as they should be[/]")
+    console.print(f"to look at it in the admin afterwards: EMBEDDED_DIRECTORY={DIRECTORY} make up")
     return not wrong
 
 
