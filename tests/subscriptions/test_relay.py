@@ -9,7 +9,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from subscriptions import relay
-from subscriptions.models import Delivery, RelayCursor, Subscription
+from subscriptions.models import Delivery, Event, RelayCursor, Subscription
 from subscriptions.relay import relay_all, relay_once
 from subscriptions.relaying import Relay
 from subscriptions.routing import Router
@@ -197,13 +197,15 @@ def test_concurrent_writers_lose_nothing_and_double_nothing(
     threads = [threading.Thread(target=write, args=[number]) for number in range(writers)]
     for thread in threads:
         thread.start()
+    read = 0
     while any(thread.is_alive() for thread in threads):
-        relay_once(router, limit=13)
+        read += relay_once(router, limit=13).events
     for thread in threads:
         thread.join()
-    relay_all(router)
+    read += relay_all(router).events
 
     assert failures == []
+    assert read == Event.objects.count()
     seen: dict[Any, list[str]] = {}
     for delivery in Delivery.objects.select_related("event").order_by("id"):
         new: Any = delivery.event.new
