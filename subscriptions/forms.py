@@ -4,6 +4,12 @@ import json
 from typing import Any
 
 from django import forms
+from unfold.widgets import (
+    UnfoldAdminPasswordInput,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from subscriptions import services
 from subscriptions.errors import InvalidSubscription
@@ -26,19 +32,22 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.CheckboxSelectMultiple,
         help_text="Of a table's rows. A typed event has none.",
     )
-    handler_type = forms.ChoiceField()
+    handler_type = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     filter = forms.JSONField(
-        required=False, initial=dict, help_text='{"status": "confirmed"}; {} matches all.'
+        required=False,
+        initial=dict,
+        widget=UnfoldAdminTextareaWidget,
+        help_text='{"status": "confirmed"}; {} matches all.',
     )
-    config = forms.JSONField(required=False, initial=dict)
+    config = forms.JSONField(required=False, initial=dict, widget=UnfoldAdminTextareaWidget)
     headers = forms.CharField(
         required=False,
-        widget=forms.PasswordInput(render_value=False),
+        widget=UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"}),
         help_text='JSON such as {"Authorization": "Bearer …"}. Never shown; empty keeps them.',
     )
     signing_secret = forms.CharField(
         required=False,
-        widget=forms.PasswordInput(render_value=False),
+        widget=UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"}),
         help_text="whsec_ and base64 of 24 to 64 bytes. Empty: made, or kept.",
     )
 
@@ -57,7 +66,9 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
             "attempts",
             "backoff",
         )
-        widgets = dict.fromkeys(("name", "company", "table", "event_type"), forms.TextInput)
+        widgets = dict.fromkeys(
+            ("name", "company", "table", "event_type"), UnfoldAdminTextInputWidget
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
