@@ -68,7 +68,7 @@ SET status = 'pending', due_at = clock_timestamp() + make_interval(secs => %s)
 FROM (
     SELECT id, event_at FROM event_system_delivery
     WHERE status IN ('pending', 'running', 'retrying')
-        AND due_at <= COALESCE(%s, clock_timestamp())
+        AND due_at <= COALESCE(%s, now())
     ORDER BY due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 ) AS due
 WHERE d.id = due.id AND d.event_at = due.event_at

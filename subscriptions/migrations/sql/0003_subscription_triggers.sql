@@ -77,7 +77,7 @@ CREATE FUNCTION public.event_system_subscription_revise() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        DELETE FROM public.event_system_interest;
+        DELETE FROM public.event_system_interest WHERE "table" <> '';
     END IF;
     UPDATE public.event_system_revision SET revision = revision + 1;
     RETURN NULL;
