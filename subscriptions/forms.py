@@ -5,7 +5,8 @@ from typing import Any
 
 from django import forms
 from unfold.widgets import (
-    UnfoldAdminPasswordInput,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -29,7 +30,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
     operations = forms.MultipleChoiceField(
         choices=Operation.choices,
         initial=row_operations,
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Of a table's rows. A typed event has none.",
     )
     handler_type = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
@@ -42,12 +43,12 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
     config = forms.JSONField(required=False, initial=dict, widget=UnfoldAdminTextareaWidget)
     headers = forms.CharField(
         required=False,
-        widget=UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text='JSON such as {"Authorization": "Bearer …"}. Never shown; empty keeps them.',
     )
     signing_secret = forms.CharField(
         required=False,
-        widget=UnfoldAdminPasswordInput(attrs={"autocomplete": "new-password"}),
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text="whsec_ and base64 of 24 to 64 bytes. Empty: made, or kept.",
     )
 
