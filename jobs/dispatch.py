@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from botocore.exceptions import BotoCoreError, ClientError
 from celery import current_app
-from kombu.exceptions import OperationalError
 
 from jobs.plan import COMPENSATE
 
@@ -44,8 +42,9 @@ def send(wake_ups: list[WakeUp]) -> int:
                 ignore_result=True,
                 retry=False,
             )
-        except (OperationalError, OSError, BotoCoreError, ClientError) as error:
-            # Nothing is lost: the row is ready, and the sweep sends what no worker came for.
+        except Exception as error:
+            # Celery, kombu, boto3 and sockets each have their own. Nothing is lost: the row is ready,
+            # and the sweep sends what no worker came for.
             log.warning(
                 "wake_up_not_sent", step=wake_up.step, run_id=str(wake_up.run_id), error=str(error)
             )
