@@ -182,6 +182,8 @@ class EmbeddedServices:
         # No socket file: its path would have to be short. 200 connections: every process has
         # several.
         argv += ["-h", HOST, "-p", str(self.ports.postgres), "-k", "", "-c", "max_connections=200"]
+        # So that the tests can leave one open: the relay must not wait for it.
+        argv += ["-c", "max_prepared_transactions=10"]
         if not self._durable:  # a killed PostgreSQL keeps its commits, a powerless machine does not
             argv += ["-c", "fsync=off", "-c", "full_page_writes=off"]
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
