@@ -44,8 +44,7 @@ def send(wake_ups: list[WakeUp]) -> int:
             )
         except Exception as error:
             # Celery, kombu, boto3 and sockets each have their own. Nothing is lost: the row is
-            # ready,
-            # and the sweep sends what no worker came for.
+            # ready, and the sweep sends what no worker came for.
             log.warning(
                 "wake_up_not_sent", step=wake_up.step, run_id=str(wake_up.run_id), error=str(error)
             )
