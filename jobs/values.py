@@ -28,9 +28,8 @@ class Codec:
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
         try:
-            # Where a type is only known at run time pydantic would write NaN as null: keep it, so
-            # that
-            # it is refused.
+            # Where a type is known only at run time pydantic would write NaN as null: keep it,
+            # so that it is refused.
             return TypeAdapter(self.annotation, config=ConfigDict(ser_json_inf_nan="constants"))
         except PydanticUserError as error:
             if error.code != "type-adapter-config-unused":  # models bring their own configuration
