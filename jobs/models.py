@@ -81,6 +81,14 @@ class Run(models.Model):
                 nulls_distinct=False,
                 name="jobs_run_unique_idempotency_key",
             ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    status__in=["succeeded", "failed", "cancelled"], finished_at__isnull=False
+                )
+                | ~models.Q(status__in=["succeeded", "failed", "cancelled"])
+                & models.Q(finished_at__isnull=True, rollback="not_needed"),
+                name="jobs_run_ended_with_its_time",
+            ),
         ]
         indexes = [
             # Read by the sweep: runs told to stop whose steps are not all at rest yet.
@@ -170,6 +178,11 @@ class StepRun(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["run", "generation", "node"], name="jobs_steprun_unique_node"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="running", lease_until__isnull=False)
+                | ~models.Q(status="running") & models.Q(lease_until__isnull=True),
+                name="jobs_steprun_leased_while_running",
             ),
         ]
         indexes = [
