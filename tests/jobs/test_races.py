@@ -42,6 +42,16 @@ def perform(step_run_id: int) -> Callable[[], str]:
     return lambda: execution.perform(step_run_id, worker=f"racer-{step_run_id}")
 
 
+def race_siblings(post: Post) -> Run:
+    """Start a pair of branches and let two workers perform both at once."""
+    run = flows.pair.start(1, company="acme")
+    post.deliver_one()
+    left, right = (wake_up.step_run_id for wake_up in post.waiting)
+    post.waiting.clear()
+    at_once(perform(left), perform(right))
+    return Run.objects.get(pk=run.pk)
+
+
 @pytest.fixture(autouse=True)
 def _behave() -> None:
     flows.MISBEHAVIOUR.clear()
@@ -49,12 +59,7 @@ def _behave() -> None:
 
 def test_siblings_that_end_at_once_start_their_join_once(post: Post) -> None:
     for _ in range(ROUNDS):
-        run = flows.pair.start(1, company="acme")
-        post.deliver_one()
-        left, right = (wake_up.step_run_id for wake_up in post.waiting)
-        post.waiting.clear()
-
-        at_once(perform(left), perform(right))
+        run = race_siblings(post)
 
         assert [wake_up.step for wake_up in post.waiting] == ["flow-b"]
         assert post.run_to_the_end(run).status == "succeeded"
@@ -64,12 +69,7 @@ def test_siblings_that_fail_at_once_start_one_rollback(post: Post) -> None:
     flows.MISBEHAVIOUR["flow-a#2"] = flows.fail_for_good
     flows.MISBEHAVIOUR["flow-a#3"] = flows.fail_for_good
     for _ in range(ROUNDS):
-        run = flows.pair.start(1, company="acme")
-        post.deliver_one()
-        left, right = (wake_up.step_run_id for wake_up in post.waiting)
-        post.waiting.clear()
-
-        at_once(perform(left), perform(right))
+        run = race_siblings(post)
 
         ended = post.run_to_the_end(run)
         assert (ended.status, ended.rollback) == ("failed", "complete")
@@ -78,12 +78,7 @@ def test_siblings_that_fail_at_once_start_one_rollback(post: Post) -> None:
 def test_one_sibling_that_fails_while_the_other_ends_never_starts_the_join(post: Post) -> None:
     flows.MISBEHAVIOUR["flow-a#2"] = flows.fail_for_good
     for _ in range(ROUNDS):
-        run = flows.pair.start(1, company="acme")
-        post.deliver_one()
-        left, right = (wake_up.step_run_id for wake_up in post.waiting)
-        post.waiting.clear()
-
-        at_once(perform(left), perform(right))
+        run = race_siblings(post)
 
         ended = post.run_to_the_end(run)
         assert (ended.status, ended.rollback) == ("failed", "complete")
