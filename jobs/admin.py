@@ -60,6 +60,17 @@ class RunAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     show_full_result_count = False
     inlines = (StepRunInline,)
     actions = ("cancel_runs",)
+    fields = (
+        *("workflow", "status", "rollback", "what_went_wrong", "company", "env"),
+        *("input", "output", "error", "stop", "created_at", "started_at", "finished_at"),
+        *("definition", "queue", "generation", "idempotency_key", "correlation_id", "depth"),
+    )
+
+    @admin.display(description="What went wrong")
+    def what_went_wrong(self, run: Run) -> str:
+        if not run.error:
+            return "nothing"
+        return f"{run.error['node']}: {run.error['type']}: {run.error['message']}"
 
     @admin.action(description="Cancel the chosen runs and undo what they completed")
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
