@@ -12,6 +12,7 @@ from counterpoint.sqs import QueueUrls
 # from where boto3 looks for them: the environment, or the role of the machine.
 _endpoint = urlsplit(settings.SQS_ENDPOINT_URL)
 broker_url = f"sqs://{_endpoint.netloc}"
+broker_transport = "counterpoint.transport:Transport"
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # an outage of SQS may last as long as it likes
 broker_transport_options = {
@@ -37,5 +38,6 @@ task_acks_late = True  # a message is only a wake-up; the row decides who acts
 task_serializer = "json"
 accept_content = ["json"]
 worker_prefetch_multiplier = 1
+worker_redirect_stdouts = False  # structlog's lines are whole already
 beat_scheduler = "counterpoint.beat:Scheduler"
 worker_enable_remote_control = False  # SQS cannot carry it: see counterpoint.control

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from counterpoint import env, queues
+from counterpoint import env, logging, queues
 
 SECRET_KEY = env.text("SECRET_KEY")
 DEBUG = env.flag("DEBUG", default=False)
@@ -115,6 +115,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 UNFOLD = {"SITE_TITLE": "Counterpoint", "SITE_HEADER": "Counterpoint"}
 
+logging.configure()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

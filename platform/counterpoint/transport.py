@@ -1,0 +1,117 @@
+"""kombu's SQS transport, made to outlive what it cannot read and the times when SQS is away.
+
+Anyone who may send to a queue can put anything there. kombu and Celery raise for several kinds of
+message (a header that is no object, an id that is none, a time limit of letters), and what is
+raised there ends the worker's main process. Here such a message is logged and rejected: SQS hands
+it out again after its visibility time-out and moves it to the dead-letter queue after
+`maxReceiveCount`. Nothing is lost by it: whatever a message was for stands in a row.
+"""
+
+import base64
+from typing import Any, Literal
+
+from celery.utils.log import get_logger
+from kombu.transport import SQS
+from pydantic import BaseModel, Json, NonNegativeInt, PositiveFloat, TypeAdapter
+
+logger = get_logger(__name__)
+
+RETRY_SECONDS = 1.0  # between looks at a queue while SQS does not answer
+
+
+class Headers(BaseModel):
+    """The headers of Celery's protocol 2 whose types its worker relies on."""
+
+    task: str
+    id: str
+    timelimit: tuple[PositiveFloat | None, PositiveFloat | None] = (None, None)
+    retries: NonNegativeInt | None = None
+    eta: str | None = None
+    expires: str | None = None
+    group: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    origin: str | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+
+
+class Properties(BaseModel):
+    """What kombu puts around the body."""
+
+    delivery_tag: str
+    body_encoding: Literal["base64"] | None = None
+
+
+class Envelope(BaseModel):
+    """A task message as kombu writes it."""
+
+    headers: Headers
+    properties: Properties
+    body: str
+    content_type: Literal["application/json"]
+
+
+Payload: TypeAdapter[Any] = TypeAdapter(
+    Json[tuple[list[Any], dict[str, Any], dict[str, Any] | None]]
+)
+
+
+def check(parsed: dict[str, Any]) -> None:
+    """Raise ValueError unless the worker can take the message for a task's."""
+    envelope = Envelope.model_validate({**parsed, "content_type": parsed.get("content-type")})
+    body: str | bytes = envelope.body
+    if envelope.properties.body_encoding:
+        body = base64.b64decode(envelope.body, validate=True)
+    Payload.validate_python(body)
+
+
+class Channel(SQS.Channel):  # type: ignore[misc]
+    """A channel that one bad message or one failed poll does not end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unanswered: set[str] = set()
+
+    def _on_messages_ready(self, queue: str, qname: str, messages: Any) -> int:
+        if not isinstance(messages, dict):  # kombu's answer for a time-out or a 5xx: []
+            logger.warning("no answer from SQS for queue %s, trying on", qname)
+            self._unanswered.add(qname)
+            return 0
+        received = messages.get("Messages") or []
+        if received and self.connection._callbacks.get(qname) is None:
+            return int(super()._on_messages_ready(queue, qname, messages))  # gives them back
+        for message in received:
+            self._take(queue, qname, message)
+        return len(received)
+
+    def _take(self, queue: str, qname: str, message: dict[str, Any]) -> None:
+        tag: str | None = None
+        try:
+            parsed = self._message_to_python(message, qname, queue)
+            check(parsed)
+            tag = parsed["properties"]["delivery_tag"]
+            self.connection._callbacks[qname](parsed)
+        except Exception as error:  # whatever is wrong with it must not end the worker
+            logger.error(
+                "message %s of queue %s rejected: %s: %s",
+                message.get("MessageId"),
+                qname,
+                type(error).__name__,
+                " ".join(str(error).split()),
+            )
+            if tag is not None and tag in self.qos._delivered:
+                self.qos.reject(tag, requeue=False)  # else it would count as prefetched for ever
+
+    def _loop1(self, queue: str, messages_fetched: int | None = None) -> None:
+        if queue in self._unanswered:
+            self._unanswered.discard(queue)
+            self.hub.call_later(RETRY_SECONDS, self._schedule_queue, queue)
+            return
+        super()._loop1(queue, messages_fetched)
+
+
+class Transport(SQS.Transport):  # type: ignore[misc]
+    """The transport that `broker_transport` names."""
+
+    Channel = Channel
