@@ -233,7 +233,8 @@ def _conclude(
 
 
 def _text(value: str) -> str:
-    return value.replace("\x00", "\ufffd")
+    """Return what a text column takes: no NUL, no half of a surrogate pair."""
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _verdict(held: Claim, outcome: Outcome, subscription: Subscription) -> Verdict:

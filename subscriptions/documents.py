@@ -3,21 +3,35 @@ Decimal.
 """
 
 import json
+import math
 from decimal import Decimal
 from typing import Any
+
+# Python refuses to read an int of more than 4,300 digits; PostgreSQL writes 1e5000 as 5,001.
+LONGEST_INT = 4000
 
 
 def parse(text: str | None) -> Any:
     """Return the value of JSON text; None for no text."""
     if text is None:
         return None
-    return json.loads(text, parse_float=Decimal)
+    return json.loads(text, parse_float=Decimal, parse_int=_whole)
+
+
+def _whole(text: str) -> int | Decimal:
+    return int(text) if len(text) <= LONGEST_INT else Decimal(text)
 
 
 def plain(value: Any) -> Any:
-    """Return the value with each Decimal as float: what `json.loads` would have given."""
+    """Return the value with each Decimal as float: what `json.loads` would have given.
+
+    Raises ValueError for a number that no float holds.
+    """
     if isinstance(value, Decimal):
-        return float(value)
+        found = float(value)
+        if math.isinf(found):
+            raise ValueError(f"the number {value:.3e} is too large: at most 1.8e308")
+        return found
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):

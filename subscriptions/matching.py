@@ -56,10 +56,16 @@ class _Bucket:
             bucket.indexed.setdefault(path, {}).setdefault(value, []).append(target)
         return bucket
 
-    def candidates(self, document: Any) -> Iterator[Target]:
+    def all(self) -> Iterator[Target]:
+        yield from self.unconditional
+        for by_value in self.indexed.values():
+            for targets in by_value.values():
+                yield from targets
+
+    def candidates(self, event: Envelope) -> Iterator[Target]:
         yield from self.unconditional
         for path, by_value in self.indexed.items():
-            value = value_at(document, path)
+            value = value_at(event.document, path)
             if value is not None:
                 yield from by_value.get(value, ())
 
@@ -93,22 +99,35 @@ class Matcher:
         self._truncates = dict(truncates)
 
     def match(self, event: Envelope) -> list[Target]:
+        """Return who gets the event. Its document is parsed only if a filter asks for it; what
+        the parser raises is raised.
+        """
         if event.operation == TRUNCATE:
             return self._truncates.get(event.table or "", [])
         found: list[Target] = []
-        # Of the event's own company, and of the platform, which sees every company.
-        for company in {event.company, None}:
-            for bucket in self._buckets(event, company):
-                document = event.document
-                found += (
-                    target
-                    for target in bucket.candidates(document)
-                    if not target.filter or contains(document, target.filter)
-                )
+        for bucket in self._buckets(event):
+            found += (
+                target
+                for target in bucket.candidates(event)
+                if not target.filter or contains(event.document, target.filter)
+            )
         found.sort(key=lambda target: target.id)
         return found
 
-    def _buckets(self, event: Envelope, company: str | None) -> Iterator[_Bucket]:
+    def addressed(self, event: Envelope) -> list[Target]:
+        """Return who would get the event if filters were not asked: its document is not read."""
+        if event.operation == TRUNCATE:
+            return self._truncates.get(event.table or "", [])
+        found = [target for bucket in self._buckets(event) for target in bucket.all()]
+        found.sort(key=lambda target: target.id)
+        return found
+
+    def _buckets(self, event: Envelope) -> Iterator[_Bucket]:
+        # Of the event's own company, and of the platform, which sees every company.
+        for company in {event.company, None}:
+            yield from self._buckets_of(event, company)
+
+    def _buckets_of(self, event: Envelope, company: str | None) -> Iterator[_Bucket]:
         if event.type is None:
             if bucket := self._rows.get((event.table or "", event.operation or "", company)):
                 yield bucket

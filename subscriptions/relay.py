@@ -92,25 +92,38 @@ def _move_on(shard: int, events: Sequence[Envelope], limit: int) -> None:
         cursor.advance(events[-1].seq, shard)
 
 
-Match = tuple[Envelope, Target]
+@dataclass(frozen=True)
+class Match:
+    """An event and who gets it; `problem` says why its filter could not be asked."""
+
+    event: Envelope
+    target: Target
+    problem: str = ""
 
 
 def _matched(router: Router, events: Sequence[Envelope]) -> list[Match]:
     found: list[Match] = []
     for event in events:
         try:
-            found += ((event, target) for target in router.matcher.match(event))
-        except (ValueError, RecursionError) as error:
+            found += [Match(event, target) for target in router.matcher.match(event)]
+        except Exception as error:
             # json columns hold what Python's parser refuses: nested beyond its stack, say. One
-            # such event must not stop all others.
-            log.error("event_unmatched", event=str(event.id), error=type(error).__name__)
+            # such event must not stop all others; whose filter it leaves open sees a dead delivery.
+            log.exception("event_unmatched", event_id=str(event.id))
+            problem = f"the filter cannot examine the event: {type(error).__name__}: {error}"[:500]
+            found += [
+                Match(event, target, problem if target.filter else "")
+                for target in router.matcher.addressed(event)
+            ]
     return found
 
 
-def _state(event: Envelope, target: Target) -> tuple[str, str]:
-    if event.depth > DEEPEST:
+def _state(match: Match) -> tuple[str, str]:
+    if match.problem:
+        return Delivery.Status.DEAD, match.problem
+    if match.event.depth > DEEPEST:
         return Delivery.Status.BLOCKED, f"the chain of events is longer than {DEEPEST}"
-    if target.is_paused:
+    if match.target.is_paused:
         return Delivery.Status.HELD, ""
     return Delivery.Status.PENDING, ""
 
@@ -119,18 +132,18 @@ def _insert(matches: Sequence[Match]) -> list[Waiting]:
     """Insert the deliveries in one statement; return those that wait for a worker."""
     if not matches:
         return []
-    states = [_state(event, target) for event, target in matches]
+    states = [_state(match) for match in matches]
     with connection.cursor() as rows:
         rows.execute(
             INSERT,
             [
                 settings.DELIVERY_RESEND_AFTER.total_seconds(),
-                [event.seq for event, _ in matches],
-                [event.id for event, _ in matches],
-                [event.recorded_at for event, _ in matches],
-                [target.id for _, target in matches],
-                [event.company for event, _ in matches],
-                [target.handler_type for _, target in matches],
+                [match.event.seq for match in matches],
+                [match.event.id for match in matches],
+                [match.event.recorded_at for match in matches],
+                [match.target.id for match in matches],
+                [match.event.company for match in matches],
+                [match.target.handler_type for match in matches],
                 [status for status, _ in states],
                 [error for _, error in states],
             ],

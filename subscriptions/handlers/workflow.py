@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.db import DataError
 from pydantic import Field
 
 from jobs import services as engine
@@ -50,15 +51,24 @@ class WorkflowHandler(Handler):
                     correlation_id=item.event.correlation_id or str(item.event.id),
                     depth=item.event.depth + 1,
                 )
-            except JobsError as error:
-                # An input is as wrong the next time; a workflow may be about to be deployed.
+            except Exception as error:
+                # An outcome of this item alone: the batch holds other companies' too.
                 yield Outcome.failed(
                     item,
-                    f"{type(error).__name__}: {error}",
-                    permanent=not isinstance(error, UnknownWorkflow),
+                    f"{type(error).__name__}: {error}"[:2000],
+                    permanent=_is_permanent(error),
                 )
             else:
                 yield Outcome.delivered(item, response=str(run.pk))
+
+
+def _is_permanent(error: Exception) -> bool:
+    """An input is as wrong the next time; a workflow may be about to be deployed, and a database
+    that is away comes back.
+    """
+    if isinstance(error, JobsError):
+        return not isinstance(error, UnknownWorkflow)
+    return isinstance(error, DataError | ValueError | ArithmeticError | RecursionError)
 
 
 def workflow_input(item: Item) -> Any:

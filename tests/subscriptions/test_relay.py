@@ -25,10 +25,7 @@ def router() -> Router:
 
 def delivered_records() -> list[Any]:
     """Return the record ids of all deliveries in the order in which they were made."""
-    return [
-        delivery.event.record_id
-        for delivery in Delivery.objects.select_related("event").order_by("id")
-    ]
+    return list(Delivery.objects.order_by("id").values_list("event__record_id", flat=True))
 
 
 def test_an_event_goes_to_the_subscriptions_of_its_company(
@@ -414,3 +411,51 @@ def test_a_standby_takes_over(
         for stop, thread in zip(stops, threads, strict=True):
             stop.set()
             thread.join(10)
+
+
+@pytest.fixture
+def documents(make_table: Callable[..., None], sql: Sql) -> str:
+    """A watched table with documents of any kind: documents(id, company, status, doc, raw)."""
+    make_table("documents", "id int PRIMARY KEY, company text, status text, doc jsonb, raw json")
+    sql("SELECT attach_event_trigger('documents', company => 'company')")
+    return "documents"
+
+
+def test_a_number_of_any_length_is_examined(
+    documents: str, sql: Sql, subscribe: Callable[..., int], messages: Messages, router: Router
+) -> None:
+    subscribe(None, documents, filter='{"status": "x"}')
+
+    sql("INSERT INTO documents VALUES (1, 'odd', 'x', '1e5000'), (2, 'odd', 'y', '-1e5000')")
+    sql("INSERT INTO documents VALUES (3, 'acme', 'x', '1')")
+    relay_all(router)
+
+    assert delivered_records() == ["1", "3"]
+    assert set(Delivery.objects.values_list("status", flat=True)) == {Delivery.Status.PENDING}
+
+
+@pytest.mark.parametrize(
+    "odd", ["[" * 3000 + "]" * 3000, "1e9999999999999999999"], ids=["deep", "exponent"]
+)
+def test_an_event_that_no_filter_can_examine_stops_nobody_and_is_seen(
+    odd: str,
+    documents: str,
+    sql: Sql,
+    subscribe: Callable[..., int],
+    messages: Messages,
+    router: Router,
+) -> None:
+    everything = subscribe("odd", documents)
+    filtered = subscribe("odd", documents, name="filtered", filter='{"status": "x"}')
+    other = subscribe("acme", documents, filter='{"status": "x"}')
+
+    sql("INSERT INTO documents VALUES (1, 'odd', 'x', NULL, %s), (2, 'acme', 'x', '1', '2')", odd)
+    relay_all(router)
+
+    found = {d.subscription_id: d for d in Delivery.objects.all()}
+    assert {pk: d.status for pk, d in found.items()} == {
+        everything: Delivery.Status.PENDING,
+        filtered: Delivery.Status.DEAD,
+        other: Delivery.Status.PENDING,
+    }
+    assert found[filtered].error.startswith("the filter cannot examine the event: ")

@@ -127,3 +127,40 @@ def test_a_workflow_that_is_not_deployed_yet_is_tried_again(
     delivery.deliver(write())
 
     assert Delivery.objects.get().status == Delivery.Status.RETRYING
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ("1e5000", "ValueError: the number 1.000e+5000 is too large"),
+        ("[" * 3000 + "]" * 3000, "RecursionError: "),
+        ('"\\u0000"', ""),
+    ],
+    ids=["long", "deep", "nul"],
+)
+def test_an_event_that_is_no_input_fails_alone(
+    odd: str,
+    message: str,
+    make_table: Callable[..., None],
+    subscribe: Callable[..., int],
+    sql: Sql,
+    messages: Messages,
+) -> None:
+    make_table("requests", "id int PRIMARY KEY, company text, items json, meta json")
+    sql("SELECT attach_event_trigger('requests', company => 'company')")
+    mapping = {"supplier_id": "company", "items": "new.items", "notes": "new.meta"}
+    config = json.dumps({"workflow": "restock/create", "input": mapping})
+    for company in ("odd", "acme"):
+        subscribe(company, "requests", handler_type="WORKFLOW", config=config)
+    sql("INSERT INTO requests VALUES (1, 'odd', %s, %s)", json.dumps(ITEMS), odd)
+    sql("INSERT INTO requests VALUES (2, 'acme', %s, %s)", json.dumps(ITEMS), '"fine"')
+    relay_all(Router())
+
+    assert delivery.deliver(messages.ids) == 1
+
+    found = {d.company: d for d in Delivery.objects.all()}
+    assert {company: d.status for company, d in found.items()} == {
+        "odd": Delivery.Status.DEAD,
+        "acme": Delivery.Status.DELIVERED,
+    }
+    assert found["odd"].error.startswith(message)
