@@ -5,6 +5,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# The file that `make up` writes while it runs.
+RUNNING := $(or $(EMBEDDED_DIRECTORY),./var)/services.env
 # mypy's Django plugin loads the settings; nothing is connected to.
 STATIC_ENV := SECRET_KEY=static DATABASE_URL=postgresql://127.0.0.1/static REDIS_URL=redis://127.0.0.1
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -49,8 +51,8 @@ check: setup ## lint, types, import layers, then the tests
 	@$(BIN)/pytest $(ARGS)
 
 manage: setup ## run a management command on what `make up` runs: make manage ARGS=showmigrations
-	@test -f var/services.env || { echo "Nothing runs: start it with 'make up'." >&2; exit 2; }
-	@. var/services.env && $(BIN)/python manage.py $(ARGS)
+	@test -f $(RUNNING) || { echo "Nothing runs: start it with 'make up'." >&2; exit 2; }
+	@. $(RUNNING) && $(BIN)/python manage.py $(ARGS)
 
 lock: ## pin the newest versions that requirements/*.in allow (needs uv)
 	@$(UV_COMPILE) --upgrade requirements/base.in -o requirements/base.txt

@@ -9,9 +9,9 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from celery.canvas import Signature
 
-from jobs.canvas import to_canvas
+from jobs.canvas import BARRIER, to_canvas
 from jobs.context import Context
-from jobs.errors import DefinitionError, InvalidInput
+from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
 from jobs.outcomes import Done
 from jobs.plan import COMPENSATE, Chain, Group, Plan, references
 from jobs.ports import RunHandle, ports
@@ -73,8 +73,16 @@ class Step(Generic[P, R]):
             )
         self.inputs, self.output = codecs_of(fn, skip_first=True)
         self._signature = inspect.Signature(parameters[1:])
-        if options.attempts < 1:
-            raise DefinitionError(f"{where}: attempts={options.attempts}: it takes 1 or more")
+        _check_options(options, where)
+        if (
+            self.name.endswith(COMPENSATE)
+            or self.name.startswith("celery.")
+            or self.name == BARRIER
+        ):
+            raise DefinitionError(
+                f"{where}: the name {self.name!r} is the platform's own: a step's does not end in"
+                f" {COMPENSATE!r}, begin with 'celery.' or equal {BARRIER!r}"
+            )
         registry.add_step(self)
 
     def __repr__(self) -> str:
@@ -129,7 +137,12 @@ class Step(Generic[P, R]):
         inputs = {}
         for parameter, value in bound.arguments.items():
             what = f"{caller()}: {self.name}({parameter}=…)"
-            inputs[parameter] = express(value, partial(self.inputs[parameter].encode, what=what))
+            try:
+                inputs[parameter] = express(
+                    value, partial(self.inputs[parameter].encode, what=what)
+                )
+            except InvalidOutput as error:
+                raise DefinitionError(str(error)) from error
         return trace.add(name, self.name, inputs, queue)
 
 
@@ -147,6 +160,12 @@ class Workflow(Generic[P, R]):
             raise DefinitionError(
                 f"{place(fn)}: parameter {min(clash)!r} is also an option of start(); rename it"
             )
+        for parameter in inspect.signature(fn).parameters.values():
+            if parameter.default is not parameter.empty:
+                raise DefinitionError(
+                    f"{place(fn)}: parameter {parameter.name!r} has a default, which start() would"
+                    " not use; make it a field of a pydantic model, where defaults work"
+                )
         self.plan = self._read()
         registry.add_workflow(self)
 
@@ -330,6 +349,19 @@ def workflow(*, name: str, queue: str = "default") -> Callable[[Callable[P, R]],
         return Workflow(fn, name=name, queue=queue)
 
     return decorate
+
+
+def _check_options(options: StepOptions, where: str) -> None:
+    if type(options.attempts) is not int or options.attempts < 1:
+        raise DefinitionError(f"{where}: attempts={options.attempts!r}: it takes 1 or more")
+    permanent = options.permanent_on
+    if not isinstance(permanent, tuple) or not all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in permanent
+    ):
+        raise DefinitionError(
+            f"{where}: permanent_on={permanent!r}: it takes a tuple of exception types, such as"
+            " (ValueError,)"
+        )
 
 
 def _duration(value: timedelta | float) -> timedelta:

@@ -68,7 +68,7 @@ def _attempt(held: Claim, logger: Any) -> str:
         return StepRun.Status.SKIPPED
     except PermanentFailure as failure:
         return _fail(held, failure, undo=_encode_undo(step, failure.undo))
-    except Exception as failure:  # whatever the author's code raises is a failed attempt
+    except (Exception, SystemExit) as failure:  # whatever the author's code raises
         for_good = isinstance(failure, (InvalidInput, InvalidOutput, *options.permanent_on))
         if for_good or held.attempt >= options.attempts:
             return _fail(held, failure)
@@ -82,7 +82,7 @@ def _attempt(held: Claim, logger: Any) -> str:
     return outcome.status
 
 
-def _fail(held: Claim, failure: Exception, *, undo: str | None = None) -> str:
+def _fail(held: Claim, failure: BaseException, *, undo: str | None = None) -> str:
     services.fail(held, error=_describe(failure, held.node), undo=undo)
     raise StepFailed(f"{held.node}: {type(failure).__name__}: {failure}") from None
 

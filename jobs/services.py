@@ -22,7 +22,7 @@ from jobs.walk import Walk, pinned_plan
 
 log = structlog.get_logger(__name__)
 
-MAX_COMPANY = 128
+MAX_LENGTHS = {"company": 128, "env": 32, "idempotency_key": 200}
 
 
 def start(
@@ -81,11 +81,7 @@ def _start(
     correlation_id: str | None = None,
     depth: int = 0,
 ) -> Run:
-    if company is not None and not 0 < len(company) <= MAX_COMPANY:
-        message = f"company has 1 to {MAX_COMPANY} characters, or is None for the platform itself"
-        raise InvalidInput(
-            f"start of {workflow.name}", [{"loc": ("company",), "msg": message, "type": "company"}]
-        )
+    _check_options(workflow.name, company=company, env=env, idempotency_key=idempotency_key)
     run = Run(
         workflow=workflow.name,
         definition_id=workflow.plan.hash,
@@ -106,6 +102,24 @@ def _start(
         assert isinstance(entry, Entry)  # noqa: S101 - a workflow without a step is refused at import
         _send_after_commit(walk.enter(entry))
     return run
+
+
+def _check_options(workflow: str, **options: str | None) -> None:
+    """Refuse what the run's columns cannot hold; None is refused for `env` only."""
+    found = []
+    for name, value in options.items():
+        maximum = MAX_LENGTHS[name]
+        if value is None and name != "env":
+            continue
+        if not isinstance(value, str) or not 0 < len(value) <= maximum or not _is_storable(value):
+            message = f"must be a text of 1 to {maximum} characters without NUL, not {value!r:.80}"
+            found.append({"loc": (name,), "msg": message, "type": name})
+    if found:
+        raise InvalidInput(f"start of {workflow}", found)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and text.encode("utf-8", "replace").decode() == text
 
 
 def _pin(workflow: Workflow[Any, Any]) -> None:

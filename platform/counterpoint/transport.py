@@ -11,10 +11,12 @@ import base64
 from typing import Any, Literal
 
 from celery.utils.log import get_logger
-from kombu.transport import SQS
+from kombu.transport import SQS as UNTYPED
 from pydantic import BaseModel, Json, NonNegativeInt, PositiveFloat, TypeAdapter
 
 logger = get_logger(__name__)
+
+SQS: Any = UNTYPED  # its stubs leave out what is overridden here
 
 RETRY_SECONDS = 1.0  # between looks at a queue while SQS does not answer
 

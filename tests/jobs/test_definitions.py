@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_refused(fn: Callable[[int], int], says: str) -> 
 
 
 def test_a_literal_of_the_wrong_type_is_refused() -> None:
-    with pytest.raises(Exception, match="valid integer"):
+    with pytest.raises(DefinitionError, match="valid integer"):
         workflow(name="def/literal")(wrong_literal)
 
 
@@ -185,6 +185,18 @@ def test_options_that_make_no_sense_are_refused() -> None:
         def none(ctx: Context) -> None:
             return None
 
+    with pytest.raises(DefinitionError, match="attempts='3'"):
+
+        @step(name="def-text", attempts="3")  # type: ignore[arg-type]
+        def text(ctx: Context) -> None:
+            return None
+
+    with pytest.raises(DefinitionError, match=r"such as \(ValueError,\)"):
+
+        @step(name="def-bare", permanent_on=ValueError)  # type: ignore[arg-type]
+        def bare(ctx: Context) -> None:
+            return None
+
     with pytest.raises(DefinitionError, match="backoff_factor"):
         step(name="def-factor", backoff_factor=0.5)
 
@@ -195,6 +207,23 @@ def test_a_parameter_may_not_be_named_like_an_option_of_start() -> None:
 
     with pytest.raises(DefinitionError, match="rename it"):
         workflow(name="def/clash")(clash)
+
+
+@pytest.mark.parametrize("name", ["def-two.compensate", "celery.ping", "jobs.barrier"])
+def test_the_platform_s_own_names_are_refused(name: str) -> None:
+    with pytest.raises(DefinitionError, match="the platform's own"):
+
+        @step(name=name)
+        def own(ctx: Context) -> None:
+            return None
+
+
+def test_a_default_that_start_would_not_use_is_refused() -> None:
+    def defaulted(number: int = 3) -> int:
+        return two(number)
+
+    with pytest.raises(DefinitionError, match="field of a pydantic model"):
+        workflow(name="def/default")(defaulted)
 
 
 def test_a_second_compensation_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -119,6 +120,40 @@ def test_input_that_does_not_fit_stores_nothing(post: Post) -> None:
 
     assert caught.value.issues[0]["loc"] == ("number",)
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"company": ""},
+        {"company": "a" * 129},
+        {"company": 5},
+        {"company": "a\0"},
+        {"company": "\ud800"},
+        {"company": "acme", "env": "e" * 33},
+        {"company": "acme", "env": None},
+        {"company": "acme", "idempotency_key": ""},
+        {"company": "acme", "idempotency_key": "k" * 201},
+    ],
+)
+def test_options_that_cannot_be_stored_are_named(post: Post, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="must be a text of 1 to") as caught:
+        flows.chain.start(1, **options)
+
+    assert caught.value.issues[0]["loc"] == (list(options)[-1],)
+    assert not Run.objects.exists()
+
+
+def test_a_step_that_exits_is_a_failed_attempt(post: Post) -> None:
+    def leave(_: object) -> None:
+        raise SystemExit(3)
+
+    flows.MISBEHAVIOUR["flow-plain"] = leave
+
+    ended = post.run_to_the_end(flows.chain.start(1, company="acme"))
+
+    assert ended.error is not None
+    assert (ended.status, ended.error["type"]) == ("failed", "SystemExit")
 
 
 def test_a_workflow_starts_by_its_name_with_json(post: Post) -> None:

@@ -1,6 +1,7 @@
 """`python -m counterpoint.embedded up`: everything on this machine, until Ctrl-C."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -20,6 +21,8 @@ from counterpoint.embedded.services import EmbeddedServices
 from counterpoint.exits import EXIT_CODE, one_line_errors
 
 POLL_SECONDS = 0.25
+# What decides which code and queues there are: a command on what runs needs it too.
+GIVEN = ("EXTRA_APPS", "EXTRA_QUEUES", "PYTHONPATH", "SQS_QUEUE_PREFIX")
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -62,7 +65,8 @@ def up(directory: Path, only: list[str], console: Console) -> None:
         exported = services.directory / "services.env"
         with services:
             try:
-                export(exported, services.environment)
+                given = {name: os.environ[name] for name in GIVEN if os.environ.get(name)}
+                export(exported, {**given, **services.environment})
                 status.update("migrating the database and creating the queues")
                 application.prepare(services)
                 password = application.set_admin_password()
