@@ -196,7 +196,11 @@ def send(
         request = held.client.build_request(
             method,
             url,
-            headers={**headers, "accept-encoding": "identity"},
+            # As bytes: of text, httpx takes ASCII only.
+            headers=[
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in {**headers, "accept-encoding": "identity"}.items()
+            ],
             content=content,
             timeout=seconds,
         )

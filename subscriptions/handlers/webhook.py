@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
 from pydantic import AfterValidator, Field
 
@@ -17,6 +18,8 @@ from subscriptions.errors import InvalidSubscription, UnsafeAddress
 from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
 from subscriptions.safe_http import ExchangeFailed, checked_addresses, send
 from subscriptions.signing import is_secret, signature_headers
+
+log = structlog.get_logger(__name__)
 
 THREADS = 8
 LONGEST_RETRY_AFTER = timedelta(days=1)
@@ -47,7 +50,7 @@ def own_headers_left_out(value: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name} is set by the platform")
         if not name.isascii() or any(ord(c) <= 32 or c == ":" for c in name) or not name:
             raise ValueError(f"{name!r} is no header name")
-        if any(ord(c) < 32 or ord(c) > 255 for c in text):
+        if any(ord(c) < 32 or ord(c) == 127 or ord(c) > 255 for c in text):
             raise ValueError(f"the value of {name} must be one line of Latin-1 text")
     return value
 
@@ -94,9 +97,9 @@ class WebhookHandler(Handler):
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         if len(batch) == 1:
-            yield _deliver(batch[0])
+            yield _outcome(batch[0])
             return
-        futures = [self.threads.submit(_deliver, item) for item in batch]
+        futures = [self.threads.submit(_outcome, item) for item in batch]
         for future in as_completed(futures):
             yield future.result()
 
@@ -104,6 +107,16 @@ class WebhookHandler(Handler):
     def threads(self) -> ThreadPoolExecutor:
         """Threads that live as long as the process: each keeps its connections to the receivers."""
         return ThreadPoolExecutor(THREADS, thread_name_prefix="webhook")
+
+
+def _outcome(item: Item) -> Outcome:
+    """Make one try; whatever it raises fails this item alone, not the batch of many companies."""
+    try:
+        return _deliver(item)
+    except Exception as error:
+        log.exception("webhook_failed", delivery_id=item.delivery_id)
+        # Without the error's text, which may hold a header's value or the URL.
+        return Outcome.failed(item, f"the request could not be made: {type(error).__name__}")
 
 
 def _deliver(item: Item) -> Outcome:

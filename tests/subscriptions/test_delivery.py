@@ -3,19 +3,21 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
-from subscriptions import delivery
+from subscriptions import delivery, safe_http
 from subscriptions.backoff import parse
-from subscriptions.handlers import contract
+from subscriptions.handlers import contract, webhook
 from subscriptions.handlers.contract import Handler, Item, Outcome, handler
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
+from subscriptions.safe_http import Answer
 from tests.subscriptions.conftest import Messages, Sql
 
 pytestmark = [
@@ -326,3 +328,45 @@ def test_backoff_doubles_with_jitter_and_has_a_ceiling() -> None:
     assert parse("standard").delay(9) == timedelta(hours=10)
     with pytest.raises(ValueError, match="bases"):
         parse({"bases": 1})
+
+
+def test_a_header_beyond_ascii_is_sent_as_latin_1(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    httpserver: HTTPServer,
+) -> None:
+    httpserver.expect_request("/hook", headers={"X-A": "é"}).respond_with_data("ok")
+    subscribe(config=f'{{"url": "{httpserver.url_for("/hook")}", "headers": {{"X-A": "é"}}}}')
+    sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
+
+    assert delivery.deliver(relay()) == 1
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_webhook_that_raises_fails_alone(
+    others: int,
+    hook: int,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def send(method: str, url: str, **options: Any) -> Answer:
+        if url.endswith("/odd"):
+            raise TypeError("s3cret")
+        return safe_http.send(method, url, **options)
+
+    monkeypatch.setattr(webhook, "send", send)
+    httpserver.expect_request("/hook").respond_with_data("ok")
+    subscribe("odd", config=f'{{"url": "{httpserver.url_for("/odd")}"}}')
+    sql("INSERT INTO orders VALUES (0, 'odd', 'x')")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, %s) n", others)
+
+    assert delivery.deliver(relay()) == others
+
+    found = Delivery.objects.get(company="odd")
+    assert found.status == Delivery.Status.RETRYING
+    assert found.error == "the request could not be made: TypeError"
