@@ -1,10 +1,10 @@
 """WORKFLOW: start a run of a workflow with the event's data."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from django.db import DataError
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from jobs import services as engine
 from jobs.errors import JobsError, UnknownWorkflow
@@ -15,6 +15,12 @@ from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
 
 
+def known_path(value: str) -> str:
+    if value.partition(".")[0] not in PATH_ROOTS:
+        raise ValueError(f"{value!r} must begin with one of {', '.join(sorted(PATH_ROOTS))}")
+    return value
+
+
 @handler("WORKFLOW")
 class WorkflowHandler(Handler):
     queue = "workflows"
@@ -22,16 +28,9 @@ class WorkflowHandler(Handler):
     class Config(HandlerConfig):
         workflow: str = Field(min_length=1)
         # Parameter or field of the input to dotted path into the event: {"order_id": "new.id"}.
-        input: dict[str, str] | None = None
+        input: dict[str, Annotated[str, AfterValidator(known_path)]] | None = None
 
     def check(self, config: Config, *, company: str | None) -> None:
-        for name, path in (config.input or {}).items():
-            root = path.partition(".")[0]
-            if root not in PATH_ROOTS:
-                raise InvalidSubscription(
-                    f"config.input.{name}",
-                    f"{path!r} must begin with one of {', '.join(sorted(PATH_ROOTS))}",
-                )
         if config.workflow not in (known := sorted(registry.workflows)):
             raise InvalidSubscription(
                 "config.workflow",
