@@ -19,6 +19,7 @@ from subscriptions.envelope import Envelope
 from subscriptions.errors import InvalidSubscription, UnknownHandlerType
 from subscriptions.handing import Waiting
 from subscriptions.handlers.contract import Handler, Item, Outcome, handler_named
+from subscriptions.loading import load
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 from subscriptions.secrets import adopt_secret
 from subscriptions.validation import parse_config
@@ -124,11 +125,17 @@ def deliver(delivery_ids: Sequence[int]) -> int:
     claims = claim(delivery_ids)
     if not claims:
         return 0
-    subscriptions = Subscription.objects.in_bulk({held.subscription_id for held in claims})
+    rows = Subscription.objects.filter(pk__in={held.subscription_id for held in claims})
+    found, unreadable = load(rows)
+    subscriptions = {subscription.pk: subscription for subscription in found}
     refused: list[Verdict] = []
     items: defaultdict[str, list[tuple[Claim, Item]]] = defaultdict(list)
     for held in claims:
-        ready = _prepare(held, subscriptions.get(held.subscription_id))
+        ready: Item | Verdict
+        if reason := unreadable.get(held.subscription_id):
+            ready = Verdict(held, Delivery.Status.DEAD, f"the subscription is invalid: {reason}")
+        else:
+            ready = _prepare(held, subscriptions.get(held.subscription_id))
         if isinstance(ready, Verdict):
             refused.append(ready)
         else:
@@ -155,7 +162,8 @@ def _prepare(held: Claim, subscription: Subscription | None) -> Item | Verdict:
     try:
         handler = handler_named(held.handler_type)
         config = parse_config(handler, subscription.config)
-    except (InvalidSubscription, UnknownHandlerType) as error:
+        backoff.parse(subscription.backoff)
+    except (InvalidSubscription, UnknownHandlerType, ValueError) as error:
         return Verdict(held, Delivery.Status.DEAD, f"the subscription is invalid: {error}")
     secret: str | None = None
     if handler.has_secret:

@@ -5,6 +5,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from subscriptions.errors import InvalidSubscription
+from subscriptions.loading import load
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Subscription
 from subscriptions.secrets import adopt_secret
@@ -19,6 +20,14 @@ UPDATE event_system_subscription SET invalid_reason = %s WHERE id = (
     FOR NO KEY UPDATE SKIP LOCKED)
 """
 
+# Of a row that could not be read, its time neither; a definition mended meanwhile is judged anew.
+MARK_UNREADABLE = """
+UPDATE event_system_subscription SET invalid_reason = %s WHERE id = (
+    SELECT id FROM event_system_subscription
+    WHERE id = %s AND invalid_reason IS DISTINCT FROM %s
+    FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
 
 class Router:
     """Compiled subscriptions of one relay process."""
@@ -26,6 +35,7 @@ class Router:
     def __init__(self) -> None:
         self._revision: int | None = None
         self._unfinished: list[tuple[Subscription, Checked | None, str | None]] = []
+        self._unreadable: dict[int, str] = {}
         self.matcher = Matcher()
 
     def refresh(self) -> None:
@@ -43,7 +53,8 @@ class Router:
         targets = []
         self._unfinished = []
         watched = watched_columns()
-        for subscription in Subscription.objects.filter(active=True).order_by("id"):
+        subscriptions, self._unreadable = load(Subscription.objects.filter(active=True))
+        for subscription in subscriptions:
             target = self._judge(subscription, watched)
             if target is not None:
                 targets.append(target)
@@ -57,6 +68,10 @@ class Router:
             checked = check_definition(subscription, watched)
         except InvalidSubscription as error:
             reason = str(error)
+        except Exception as error:
+            # What no check foresaw is this subscription's fault alone.
+            log.exception("subscription_unchecked", subscription=subscription.pk)
+            reason = f"cannot be checked: {type(error).__name__}: {error}"[:500]
         lacks_secret = checked is not None and (
             checked.handler.has_secret
             and (not subscription.secret or "secret" in subscription.config)
@@ -81,6 +96,7 @@ class Router:
 
         Waits for nobody: what another transaction holds is tried again at the next call.
         """
+        self._mark_unreadable()
         todo, self._unfinished = self._unfinished, []
         for verdict in todo:
             subscription, checked, reason = verdict
@@ -98,3 +114,10 @@ class Router:
                 self._unfinished.append(verdict)
             if reason is not None:
                 log.warning("subscription_invalid", subscription=subscription.pk, reason=reason)
+
+    def _mark_unreadable(self) -> None:
+        todo, self._unreadable = self._unreadable, {}
+        for pk, reason in todo.items():
+            with connection.cursor() as cursor:
+                cursor.execute(MARK_UNREADABLE, [reason, pk, reason])
+            log.warning("subscription_invalid", subscription=pk, reason=reason)

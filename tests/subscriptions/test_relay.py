@@ -9,6 +9,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from subscriptions import relay
+from subscriptions.delivery import deliver
 from subscriptions.models import Delivery, Event, RelayCursor, Subscription
 from subscriptions.relay import relay_all, relay_once
 from subscriptions.relaying import Relay
@@ -459,3 +460,81 @@ def test_an_event_that_no_filter_can_examine_stops_nobody_and_is_seen(
         other: Delivery.Status.PENDING,
     }
     assert found[filtered].error.startswith("the filter cannot examine the event: ")
+
+
+@pytest.fixture
+def unguarded(sql: Sql) -> Iterator[None]:
+    """Subscriptions as a database without the present checks would have them."""
+    sql("ALTER TABLE event_system_subscription DISABLE TRIGGER subscription_2_check")
+    yield
+    sql("ALTER TABLE event_system_subscription ENABLE TRIGGER subscription_2_check")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("filter", '{"status": ' + "[" * 3000 + "]" * 3000 + "}"),
+        ("config", '{"url": 1e5000}'),
+        ("backoff", '{"base": 1e5000}'),
+        ("backoff", '{"base": 1e4000}'),
+        ("debounce", "100000000 years"),
+    ],
+)
+def test_a_subscription_that_cannot_be_read_is_marked_and_stops_nobody(
+    column: str,
+    value: str,
+    unguarded: None,
+    orders: str,
+    sql: Sql,
+    subscribe: Callable[..., int],
+    messages: Messages,
+    router: Router,
+) -> None:
+    good = [subscribe(company) for company in ("a", "acme", "b", None)]
+    odd = subscribe("odd")
+    sql(f"UPDATE event_system_subscription SET {column} = %s WHERE id = %s", value, odd)  # noqa: S608 - ours
+
+    sql("INSERT INTO orders VALUES (1, 'odd', 'x'), (2, 'acme', 'x')")
+    relay_all(router)
+
+    subscribers = Delivery.objects.order_by("id").values_list("subscription_id", flat=True)
+    assert list(subscribers) == [good[3], good[1], good[3]]
+    [(reason,)] = sql("SELECT invalid_reason FROM event_system_subscription WHERE id = %s", odd)
+    assert reason
+
+
+def test_a_subscription_that_became_unreadable_fails_only_its_own_deliveries(
+    unguarded: None,
+    orders: str,
+    sql: Sql,
+    subscribe: Callable[..., int],
+    messages: Messages,
+    router: Router,
+) -> None:
+    odd = subscribe("odd")
+    subscribe("acme", config='{"url": "http://127.0.0.1:9/"}')  # refused without dialling
+    sql("INSERT INTO orders VALUES (1, 'odd', 'x'), (2, 'acme', 'x')")
+    relay_all(router)
+    sql("UPDATE event_system_subscription SET config = '{\"url\": 1e5000}' WHERE id = %s", odd)
+
+    deliver(messages.ids)
+
+    found = {d.company: d for d in Delivery.objects.all()}
+    assert found["odd"].status == Delivery.Status.DEAD
+    assert found["odd"].error.startswith("the subscription is invalid: the row cannot be read: ")
+    assert found["acme"].attempts == 1
+
+
+def test_a_workflow_input_from_nowhere_is_marked(
+    orders: str, sql: Sql, subscribe: Callable[..., int], messages: Messages, router: Router
+) -> None:
+    config = '{"workflow": "restock/create", "input": {"order": "newest.id"}}'
+    subscribe(handler_type="WORKFLOW", config=config)
+
+    sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
+    relay_all(router)
+
+    assert not Delivery.objects.exists()
+    reason = Subscription.objects.get().invalid_reason or ""
+    assert reason.startswith("config.input.order: ")
+    assert "'newest.id' must begin with one of company, " in reason

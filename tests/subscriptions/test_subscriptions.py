@@ -132,6 +132,12 @@ def test_a_wrong_header_value_is_not_repeated_in_the_error(orders: str) -> None:
         ({"operations": "{}"}, "operations: an empty list is not allowed"),
         ({"table": "nowhere"}, "table: 'nowhere' is not watched; watched: orders"),
         ({"filter": "[]"}, "filter, config: each must be a JSON object"),
+        ({"operations": "{{INSERT},{UPDATE}}"}, "operations: must be a list, not a list of lists"),
+        ({"company": ""}, "company: must not be empty"),
+        ({"filter": '{"a": ' + "[" * 3000 + "]" * 3000 + "}"}, "filter: has more than 500"),
+        ({"filter": '{"a": 1e5000}'}, "filter: has a number of more than 254 digits"),
+        ({"config": '{"url": 1e5000}'}, "config: has a number of more than 254 digits"),
+        ({"config": '{"url": "' + "x" * 65536 + '"}'}, "config: has .* bytes; at most 65536"),
     ],
 )
 def test_the_database_refuses_what_sql_can_check(
@@ -139,6 +145,26 @@ def test_the_database_refuses_what_sql_can_check(
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match=message):
         subscribe(**columns)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("paused_at", "infinity"),
+        ("paused_at", "0044-03-15 BC"),
+        ("created_at", "-infinity"),
+        ("created_at", "10000-01-01"),
+        ("backoff", '{"base": 1e5000}'),
+        ("debounce", "100000000 years"),
+    ],
+)
+def test_the_database_refuses_what_python_cannot_read(
+    column: str, value: str, orders: str, sql: Sql, subscribe: Callable[..., int]
+) -> None:
+    subscribe()
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        sql(f"UPDATE event_system_subscription SET {column} = %s", value)  # noqa: S608 - ours
 
 
 def test_a_secret_in_the_clear_is_refused_by_the_database(

@@ -87,6 +87,11 @@ CREATE TABLE public.event_system_subscription (
     invalid_reason text,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    -- Not every timestamp of PostgreSQL is one of Python's: years 1 to 9999, and no infinity.
+    CONSTRAINT times_within_years_1900_to_9000 CHECK (
+        pg_catalog.tstzrange('1900-01-01Z', '9000-01-01Z') OPERATOR(pg_catalog.@>) created_at
+        AND pg_catalog.tstzrange('1900-01-01Z', '9000-01-01Z') OPERATOR(pg_catalog.@>) updated_at
+        AND pg_catalog.tstzrange('1900-01-01Z', '9000-01-01Z') OPERATOR(pg_catalog.@>) paused_at),
     CONSTRAINT unique_subscription_name_per_company UNIQUE NULLS NOT DISTINCT (company, name)
 );
 

@@ -13,9 +13,18 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     known CONSTANT text[] := ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'];
     wrong text;
+    document record;
 BEGIN
     IF (NEW."table" IS NULL) = (NEW.event_type IS NULL) THEN
         RAISE EXCEPTION 'table, event_type: give one of the two'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.company = '' THEN
+        RAISE EXCEPTION 'company: must not be empty; NULL is the platform itself'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF array_ndims(NEW.operations) > 1 THEN
+        RAISE EXCEPTION 'operations: must be a list, not a list of lists'
             USING ERRCODE = 'check_violation';
     END IF;
     SELECT string_agg(quote_literal(o), ', ') INTO wrong
@@ -37,6 +46,28 @@ BEGIN
     END IF;
     IF jsonb_typeof(NEW.filter) <> 'object' OR jsonb_typeof(NEW.config) <> 'object' THEN
         RAISE EXCEPTION 'filter, config: each must be a JSON object' USING ERRCODE = 'check_violation';
+    END IF;
+    -- What would be slow to read, or not readable at all, for those who deliver.
+    FOR document IN
+        SELECT * FROM (VALUES ('filter', NEW.filter::text), ('config', NEW.config::text),
+            ('backoff', NEW.backoff::text)) AS d (name, body)
+    LOOP
+        IF octet_length(document.body) > 65536 THEN
+            RAISE EXCEPTION '%: has % bytes; at most 65536', document.name, octet_length(document.body)
+                USING ERRCODE = 'check_violation';
+        END IF;
+        IF length(document.body) - length(translate(document.body, '{[', '')) > 500 THEN
+            RAISE EXCEPTION '%: has more than 500 objects and lists', document.name
+                USING ERRCODE = 'check_violation';
+        END IF;
+        IF document.body ~ '[0-9]{255}' THEN
+            RAISE EXCEPTION '%: has a number of more than 254 digits', document.name
+                USING ERRCODE = 'check_violation';
+        END IF;
+    END LOOP;
+    IF NEW.debounce NOT BETWEEN interval '0' AND interval '366 days' THEN
+        RAISE EXCEPTION 'debounce: % is not between 0 and 366 days', NEW.debounce
+            USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.ordering NOT IN ('none', 'record') THEN
         RAISE EXCEPTION 'ordering: % is neither none nor record', quote_literal(NEW.ordering)
