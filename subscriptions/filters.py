@@ -20,7 +20,9 @@ def scalar(value: Any) -> Scalar:
         return ("null", None)
     if isinstance(value, bool):
         return ("boolean", value)
-    if isinstance(value, int | float | Decimal):
+    if isinstance(value, float):  # of a filter, read by Django; 0.1 is not Decimal("0.1")
+        return ("number", Decimal(repr(value)))
+    if isinstance(value, int | Decimal):
         return ("number", value)
     return ("string", value)
 

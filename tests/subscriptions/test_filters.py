@@ -89,3 +89,12 @@ def test_a_pattern_of_a_thousand_levels_is_refused() -> None:
 
     with pytest.raises(ValueError, match="deeper than 100"):
         check_depth(pattern)
+
+
+@pytest.mark.parametrize("number", ["0.1", "1.0", "19.99", "1e3", "-2.50", "1e-7"])
+def test_a_filter_read_by_django_meets_the_same_number_in_a_row(number: str) -> None:
+    document = parse(f'{{"price": {number}}}')
+    pattern = json.loads(f'{{"price": {number}}}')
+
+    assert contains(document, pattern)
+    assert list(equalities(pattern)) == [(("price",), value_at(document, ("price",)))]
