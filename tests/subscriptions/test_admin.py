@@ -173,3 +173,23 @@ def test_a_name_is_given_once_per_company(operator: Client, orders: str) -> None
 
     assert answer.status_code == 200
     assert Subscription.objects.count() == 1
+
+
+@pytest.mark.parametrize("odd", ["1e5000", "[" * 3000 + "]" * 3000, "1e400"])
+def test_an_event_that_python_cannot_parse_has_its_page(
+    operator: Client,
+    make_table: Callable[..., None],
+    sql: Sql,
+    subscribe: Callable[..., int],
+    odd: str,
+) -> None:
+    make_table("odd_rows", "id int PRIMARY KEY, company text, doc jsonb")
+    sql("SELECT attach_event_trigger('odd_rows')")
+    subscribe(table="odd_rows")
+    sql("INSERT INTO odd_rows VALUES (1, 'acme', %s)", odd)
+
+    event = Event.objects.get(table="odd_rows")
+    page = operator.get(reverse("admin:subscriptions_event_change", args=[event.pk]))
+
+    assert page.status_code == 200
+    assert "odd_rows" in page.content.decode()
