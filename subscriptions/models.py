@@ -26,7 +26,7 @@ def row_operations() -> list[str]:
     return [Operation.INSERT, Operation.UPDATE, Operation.DELETE]
 
 
-class PlainJSONField(models.JSONField):  # type: ignore[type-arg]
+class PlainJSONField(models.JSONField):
     """A `json` column, read as text: what Python's parser refuses is shown as it stands."""
 
     def db_type(self, connection: Any) -> str:
