@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
@@ -12,6 +12,7 @@ from celery.canvas import Signature
 from jobs.canvas import BARRIER, to_canvas
 from jobs.context import Context
 from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
+from jobs.options import StepOptions, check_options
 from jobs.outcomes import Done
 from jobs.plan import COMPENSATE, Chain, Group, Plan, references
 from jobs.ports import RunHandle, ports
@@ -41,16 +42,6 @@ class Compensation:
     argument: Codec | None
 
 
-@dataclass(frozen=True)
-class StepOptions:
-    """How a step is tried; see the authoring contract for each."""
-
-    attempts: int = 3
-    backoff: Backoff = field(default_factory=Backoff)
-    permanent_on: tuple[type[Exception], ...] = ()
-    queue: str | None = None
-
-
 class Step(Generic[P, R]):
     """A unit of work: a function of a `Context` and typed values.
 
@@ -73,7 +64,7 @@ class Step(Generic[P, R]):
             )
         self.inputs, self.output = codecs_of(fn, skip_first=True)
         self._signature = inspect.Signature(parameters[1:])
-        _check_options(options, where)
+        check_options(options, where)
         if (
             self.name.endswith(COMPENSATE)
             or self.name.startswith("celery.")
@@ -349,19 +340,6 @@ def workflow(*, name: str, queue: str = "default") -> Callable[[Callable[P, R]],
         return Workflow(fn, name=name, queue=queue)
 
     return decorate
-
-
-def _check_options(options: StepOptions, where: str) -> None:
-    if type(options.attempts) is not int or options.attempts < 1:
-        raise DefinitionError(f"{where}: attempts={options.attempts!r}: it takes 1 or more")
-    permanent = options.permanent_on
-    if not isinstance(permanent, tuple) or not all(
-        isinstance(kind, type) and issubclass(kind, Exception) for kind in permanent
-    ):
-        raise DefinitionError(
-            f"{where}: permanent_on={permanent!r}: it takes a tuple of exception types, such as"
-            " (ValueError,)"
-        )
 
 
 def _duration(value: timedelta | float) -> timedelta:
