@@ -54,9 +54,7 @@ def perform(step_run_id: int, *, worker: str) -> str:
 def _attempt(held: Claim, logger: Any) -> str:
     step = registry.step(held.step)
     options = step.options_
-    if (
-        held.attempt > options.attempts
-    ):  # every attempt was claimed; the last worker never came back
+    if held.attempt > options.attempts:  # each was claimed, and the last worker never came back
         message = f"no worker survived the step; {options.attempts} attempts"
         services.fail(held, error=error_json("WorkerLost", message, held.node))
         raise StepFailed(f"{held.node}: WorkerLost")
@@ -67,7 +65,11 @@ def _attempt(held: Claim, logger: Any) -> str:
         services.complete(held, Outcome(StepRun.Status.SKIPPED, error=error))
         return StepRun.Status.SKIPPED
     except PermanentFailure as failure:
-        return _fail(held, failure, undo=_encode_undo(step, failure.undo))
+        try:
+            undo = _encode_undo(step, failure.undo)
+        except InvalidOutput as invalid:  # raised from here it would leave no outcome at all
+            return _fail(held, invalid)
+        return _fail(held, failure, undo=undo)
     except (Exception, SystemExit) as failure:  # whatever the author's code raises
         for_good = isinstance(failure, (InvalidInput, InvalidOutput, *options.permanent_on))
         if for_good or held.attempt >= options.attempts:

@@ -28,6 +28,8 @@ class Retry(Exception):
 
     def __init__(self, message: str = "retry asked for", *, after: timedelta | float | None = None):
         super().__init__(message)
+        if after is not None and not isinstance(after, timedelta | int | float):
+            raise TypeError(f"Retry(after={after!r}): it takes a timedelta or seconds")
         self.after = timedelta(seconds=after) if isinstance(after, int | float) else after
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 
-from jobs import services, transitions
+from jobs import PermanentFailure, Retry, services, transitions
 from jobs.errors import IdempotencyConflict, InvalidInput, RunFailed, UnknownWorkflow
 from jobs.models import Attempt, Definition, Run, StepRun
 from tests.jobs import flows
@@ -305,6 +305,32 @@ def test_a_failed_step_is_undone_only_if_it_left_undo_data(post: Post, calls: li
 
     assert calls[-1:] == ["flow-a.compensate(2)"]
     assert not [call for call in calls if call.startswith("flow-a#2.compensate")]
+
+
+def test_undo_data_that_does_not_fit_the_compensation_fails_the_step_at_once(post: Post) -> None:
+    def fail_wrongly(_: object) -> None:
+        raise PermanentFailure("no", undo="not a number")
+
+    flows.MISBEHAVIOUR["flow-a#2"] = fail_wrongly
+    run = flows.chain.start(1, company="acme")
+
+    post.deliver_all()  # no lease is waited for
+
+    ended = Run.objects.get(pk=run.pk)
+    assert ended.error is not None
+    assert (ended.status, ended.error["type"]) == ("failed", "InvalidOutput")
+
+
+def test_a_retry_after_what_is_no_time_is_a_failed_attempt(post: Post) -> None:
+    def ask_wrongly(_: object) -> None:
+        raise Retry(after="soon")  # type: ignore[arg-type]
+
+    flows.MISBEHAVIOUR["flow-plain"] = ask_wrongly
+
+    ended = post.run_to_the_end(flows.chain.start(1, company="acme"))
+
+    assert ended.error is not None
+    assert (ended.status, ended.error["type"]) == ("failed", "TypeError")
 
 
 def test_a_skipped_step_is_none_and_never_undone(post: Post, calls: list[str]) -> None:
