@@ -1,6 +1,6 @@
 """What a step is given as its first parameter."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -40,6 +40,3 @@ class Context:
         its end.
         """
         self._save_undo(data)
-
-
-Inputs = Mapping[str, Any]

@@ -18,7 +18,7 @@ from jobs.outcomes import UNSET, Done, PermanentFailure, Retry, Skip
 from jobs.plan import evaluate
 from jobs.registry import registry
 from jobs.transitions import Claim, Outcome
-from jobs.values import Codec, to_json
+from jobs.values import Codec, error_json, to_json
 from jobs.walk import Walk
 
 log = structlog.get_logger(__name__)
@@ -184,13 +184,3 @@ def _encode_undo(step: Step[Any, Any], data: Any) -> str | None:
 def _describe(failure: BaseException, node: str) -> str:
     trace = "".join(traceback.format_exception(failure))[-TRACEBACK_CHARACTERS:]
     return error_json(type(failure).__name__, str(failure), node, traceback=trace)
-
-
-def error_json(kind: str, message: str, node: str, **more: str) -> str:
-    """Return an error as JSON text; what jsonb cannot hold is written as an escape."""
-    details = {"type": kind, "message": message, "node": node, **more}
-    return to_json({key: _storable(value) for key, value in details.items()}, what="error")
-
-
-def _storable(text: str) -> str:
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,5 @@
 """The engine's use cases; the only place of the app that opens transactions."""
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from jobs.models import Definition, Run, StepRun
 from jobs.plan import Entry
 from jobs.registry import registry
 from jobs.transitions import Claim, Outcome
-from jobs.values import to_json
+from jobs.values import error_json
 from jobs.walk import Walk, pinned_plan
 
 log = structlog.get_logger(__name__)
@@ -207,19 +206,18 @@ def _give_up(step_run_id: int) -> bool:
 
 def cancel(run_id: UUID, *, reason: str) -> bool:
     """Stop a queued or running run and undo what it completed; False if it is ending."""
-    error = to_json({"type": "Cancelled", "message": reason, "node": None}, what="reason")
+    error = error_json("Cancelled", reason, None)
     if not transitions.stop(run_id, why=Run.Stop.CANCELLED, error=error):
         return False
     give_up_ready_steps(run_id)
     return True
 
 
-def sweep(*, now: datetime | None = None, limit: int = 1000) -> int:
-    """Send the wake-ups whose moment has come and end what must not start; return how many rows
-    moved.
+def sweep(*, limit: int = 1000) -> int:
+    """Send the wake-ups whose moment has come, end what must not start; return how many rows moved.
 
-    Called by the relay several times a second: two index scans when there is nothing to do. `now`
-    is for symmetry with other sweeps; leases and due times are the database's clock.
+    Called by the relay several times a second: two index scans when there is nothing to do. Leases
+    and due times are the database's clock.
     """
     with transaction.atomic():
         wake_ups = transitions.due(resend=settings.JOBS_RESEND_AFTER, limit=limit)

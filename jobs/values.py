@@ -81,6 +81,18 @@ def to_json(value: Any, *, what: str) -> str:
     return text
 
 
+def error_json(kind: str, message: str, node: str | None, **more: str) -> str:
+    """Return an error as JSON text; what jsonb cannot hold is written as an escape."""
+    details = {"type": kind, "message": message, "node": node, **more}
+    return to_json(
+        {key: value and _storable(value) for key, value in details.items()}, what="error"
+    )
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
 def _holds_nul(value: Any) -> bool:
     if isinstance(value, str):
         return "\0" in value

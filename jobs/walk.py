@@ -3,7 +3,7 @@
 Called inside the transaction that records a step's outcome, so that the two commit together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from jobs.models import Definition, Run, StepRun
 from jobs.plan import COMPENSATE, BranchEnd, Entry, Plan, PlanEnd, evaluate, references
 from jobs.registry import registry
 from jobs.transitions import Claim, NewStep
-from jobs.values import to_json
+from jobs.values import error_json, to_json
 
 log = structlog.get_logger(__name__)
 
@@ -95,10 +95,8 @@ class Walk:
             try:
                 output = self._output()
             except (InvalidInput, InvalidOutput) as error:
-                details = {"type": type(error).__name__, "message": str(error), "node": None}
-                transitions.stop(
-                    self.run_id, why=Run.Stop.FAILED, error=to_json(details, what="error")
-                )
+                details = error_json(type(error).__name__, str(error), None)
+                transitions.stop(self.run_id, why=Run.Stop.FAILED, error=details)
             else:
                 if transitions.finish_forward(self.run_id, output=output):
                     log.info("run_succeeded", run_id=str(self.run_id), workflow=self.workflow)
@@ -126,15 +124,7 @@ class Walk:
         plan = self.plan.mirror(wanted)
         if not transitions.begin_rollback(self.run_id, plan=plan.to_json()):
             return []
-        back = Walk(
-            self.run_id,
-            self.generation,
-            self.workflow,
-            self.queue,
-            plan,
-            self.input,
-            StepRun.Phase.COMPENSATION,
-        )
+        back = replace(self, plan=plan, phase=StepRun.Phase.COMPENSATION)
         entry = plan.start()
         if isinstance(entry, Entry):
             return back.enter(entry)

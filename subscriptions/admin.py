@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 
+from jobs.admin import ReadOnly
 from subscriptions import services
 from subscriptions.forms import SubscriptionForm, shown_config
 from subscriptions.models import Delivery, DeliveryAttempt, Event, RelayCursor, Subscription
@@ -29,20 +30,11 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
         return rows.order_by().values("pk")[:MOST_COUNTED].count()
 
 
-class Recorded(ModelAdmin):
+class Recorded(ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Rows that only the event system writes."""
 
     paginator = CappedPaginator
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Event)
@@ -63,7 +55,7 @@ class EventAdmin(Recorded):
     ordering = ("-seq",)
 
 
-class DeliveryAttemptInline(TabularInline):
+class DeliveryAttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = DeliveryAttempt
     fields = (
         "generation",
@@ -78,15 +70,6 @@ class DeliveryAttemptInline(TabularInline):
     readonly_fields = fields
     ordering = ("id",)
     extra = 0
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Delivery)
