@@ -15,7 +15,7 @@ from jobs import transitions
 from jobs.dispatch import WakeUp
 from jobs.errors import InvalidInput, InvalidOutput
 from jobs.models import Definition, Run, StepRun
-from jobs.plan import COMPENSATE, BranchEnd, Entry, Plan, PlanEnd, evaluate, references
+from jobs.plan import COMPENSATE, Entry, Plan, Way, evaluate, references
 from jobs.registry import registry
 from jobs.transitions import Claim, NewStep
 from jobs.values import error_json, to_json
@@ -77,17 +77,18 @@ class Walk:
 
     def die_at(self, name: str) -> list[WakeUp]:
         """Give the token back: nothing behind the node is to run."""
-        return self._move(self.plan.parent(name))
+        return self._move(self.plan.after(name).without_entry())
 
-    def _move(self, place: Entry | BranchEnd | PlanEnd) -> list[WakeUp]:
-        while isinstance(place, BranchEnd):
-            if transitions.leave_branch(self.run_id, self.generation, place.group):
+    def _move(self, way: Way) -> list[WakeUp]:
+        if way.entry is not None:
+            return self.enter(way.entry)
+        for group, following in way.joins:
+            if transitions.leave_branch(self.run_id, self.generation, group):
                 return []
             # The lock on the join was waited for, so a fresh statement sees what the siblings did.
             stopping = self.is_forward and transitions.is_stopping(self.run_id)
-            place = self.plan.parent(place.group) if stopping else self.plan.after(place.group)
-        if isinstance(place, Entry):
-            return self.enter(place)
+            if following is not None and not stopping:
+                return self.enter(following)
         return self._end_forward() if self.is_forward else self._end_rollback()
 
     def _end_forward(self) -> list[WakeUp]:
@@ -126,7 +127,7 @@ class Walk:
             return []
         back = replace(self, plan=plan, phase=StepRun.Phase.COMPENSATION)
         entry = plan.start()
-        if isinstance(entry, Entry):
+        if entry is not None:
             return back.enter(entry)
         transitions.finish_stopped(self.run_id, rollback=Run.Rollback.NOT_NEEDED)
         return []

@@ -1,9 +1,12 @@
 """Plans as data: what follows a node, the mirror image, JSON, and the Celery canvas."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.plan import BranchEnd, Chain, Entry, Group, Node, Plan, PlanEnd
+from jobs.plan import Chain, Entry, Group, Kind, Node, Plan, Way
 from tests.jobs import flows
 
 
@@ -25,26 +28,34 @@ def plans(draw: st.DrawFn) -> Plan:
     return Plan(chain(draw(st.integers(0, 2))))
 
 
-def walk(plan: Plan) -> list[str]:
+def walk(plan: Plan, done: Mapping[str, Any] | None = None) -> list[str]:
     """Run the plan by its own rules, one node at a time, and return the order."""
     order: list[str] = []
     ready: list[Node] = []
     joins: dict[str, int] = {}
     ended = False
 
-    def move(place: Entry | BranchEnd | PlanEnd) -> bool:
-        while isinstance(place, BranchEnd):
-            joins[place.group] -= 1
-            if joins[place.group]:
-                return False
-            place = plan.after(place.group)
-        if isinstance(place, PlanEnd):
-            return True
-        joins.update(dict(place.joins))
-        ready.extend(place.nodes)
-        return False
+    def enter(entry: Entry) -> None:
+        joins.update(dict(entry.joins))
+        ready.extend(entry.nodes)
 
-    ended = move(plan.start())
+    def move(way: Way) -> bool:
+        if way.entry is not None:
+            enter(way.entry)
+            return False
+        for group, following in way.joins:
+            joins[group] -= 1
+            if joins[group]:
+                return False
+            if following is not None:
+                enter(following)
+                return False
+        return True
+
+    first = plan.start(done)
+    if first is None:
+        return []
+    enter(first)
     while ready:
         node = ready.pop()
         order.append(node.name)
@@ -56,6 +67,32 @@ def walk(plan: Plan) -> list[str]:
 @given(plans())
 def test_a_walk_meets_every_node_once_and_comes_to_the_end(plan: Plan) -> None:
     assert sorted(walk(plan)) == sorted(node.name for node in plan.nodes)
+
+
+@given(plans(), st.data())
+def test_a_walk_that_begins_again_meets_exactly_what_is_left(
+    plan: Plan, data: st.DataObject
+) -> None:
+    order = walk(plan)
+    done = order[: data.draw(st.integers(0, len(order)))]
+
+    left = walk(plan, dict.fromkeys(done, True))
+
+    assert sorted(done + left) == sorted(order)
+
+
+def test_a_false_condition_skips_what_it_guards() -> None:
+    guard = Node("when-1", "module.predicate", kind=Kind.WHEN, span=2)
+    plan = Plan(Chain((guard, Node("a", "s"), Node("b", "s"), Node("c", "s"))))
+
+    assert plan.after("when-1").entry == Entry((Node("a", "s"),))
+    assert plan.after("when-1", skip=True).entry == Entry((Node("c", "s"),))
+    assert plan.start({"when-1": False}) == Entry((Node("c", "s"),))
+
+
+def test_behind_a_node_is_what_runs_only_after_it() -> None:
+    assert flows.diamond.plan.behind("flow-a#2") == {"flow-b"}
+    assert flows.diamond.plan.behind("flow-a#3") == {"flow-a#4", "flow-b"}
 
 
 @given(plans())
@@ -105,7 +142,7 @@ def ordered_pairs(plan: Plan) -> set[tuple[str, str]]:
 
 
 def test_an_empty_mirror_is_at_its_end_at_once() -> None:
-    assert flows.chain.plan.mirror(set()).start() == PlanEnd()
+    assert flows.chain.plan.mirror(set()).start() is None
 
 
 def test_the_canvas_is_celery_s_own() -> None:

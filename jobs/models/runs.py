@@ -1,4 +1,4 @@
-"""The engine's rows: what is true about every run. Messages are only wake-ups."""
+"""Runs and the definitions that they pin."""
 
 import time
 from datetime import timedelta
@@ -29,7 +29,9 @@ class Run(models.Model):
 
     `stop` says that no further step may start and why; the run's `status` follows once nothing is
     live. `input` is the JSON input by parameter. `rollback_plan` is the mirrored plan, set when
-    unwinding begins.
+    unwinding begins. `turn_at` is set when the last token has come home and the end is to be worked
+    out, `deadline_at` is the run's time-out, `expires_at` when `prune` may remove it. `pivoted`
+    says that the point of no return is behind it. `parent` is the step that waits for a child run.
     """
 
     class Status(models.TextChoices):
@@ -46,6 +48,13 @@ class Run(models.Model):
         COMPLETE = "complete"
         INCOMPLETE = "incomplete"
 
+    class WaitingFor(models.TextChoices):
+        TIME = "time"
+        EVENT = "event"
+        CHILD = "child", "child run"
+        LIMIT = "limit"
+        CODE = "code", "code that is not deployed"
+
     class Stop(models.TextChoices):
         FAILED = "failed"
         CANCELLED = "cancelled"
@@ -59,6 +68,7 @@ class Run(models.Model):
     env = models.CharField(max_length=32, default="live")
     queue = models.CharField(max_length=80)
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
+    waiting_for = models.CharField(max_length=16, choices=WaitingFor, null=True, blank=True)
     rollback = models.CharField(max_length=16, choices=Rollback, default=Rollback.NOT_NEEDED)
     stop = models.CharField(max_length=16, choices=Stop, null=True, blank=True)
     generation = models.PositiveSmallIntegerField(default=1)
@@ -69,9 +79,28 @@ class Run(models.Model):
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)
     correlation_id = models.CharField(max_length=200, null=True, blank=True)
     depth = models.PositiveSmallIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0, db_default=0)
+    singleton_key = models.CharField(max_length=200, null=True, blank=True)
+    debounce_key = models.CharField(max_length=200, null=True, blank=True)
+    parent = models.ForeignKey(
+        "jobs.StepRun",
+        models.DO_NOTHING,
+        db_constraint=False,
+        null=True,
+        blank=True,
+        related_name="children",
+    )
+    forked_from = models.ForeignKey(
+        "self", models.DO_NOTHING, db_constraint=False, null=True, blank=True, related_name="forks"
+    )
+    pivoted = models.BooleanField(default=False, db_default=False)
+    retention = models.DurationField(default=timedelta(days=30), db_default=timedelta(days=30))
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    turn_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -80,6 +109,18 @@ class Run(models.Model):
                 condition=models.Q(idempotency_key__isnull=False),
                 nulls_distinct=False,
                 name="jobs_run_unique_idempotency_key",
+            ),
+            models.UniqueConstraint(
+                fields=["workflow", "company", "singleton_key"],
+                condition=models.Q(singleton_key__isnull=False, finished_at__isnull=True),
+                nulls_distinct=False,
+                name="jobs_run_one_live_singleton",
+            ),
+            models.UniqueConstraint(
+                fields=["workflow", "company", "debounce_key"],
+                condition=models.Q(debounce_key__isnull=False, status="queued"),
+                nulls_distinct=False,
+                name="jobs_run_one_debounced",
             ),
             models.CheckConstraint(
                 condition=models.Q(
@@ -96,6 +137,27 @@ class Run(models.Model):
                 fields=["created_at"],
                 condition=models.Q(stop__isnull=False, status__in=["queued", "running", "waiting"]),
                 name="jobs_run_stopping",
+            ),
+            # Read by the sweep: runs whose end is to be worked out, and those out of time.
+            models.Index(
+                fields=["turn_at"],
+                condition=models.Q(turn_at__isnull=False),
+                name="jobs_run_turn",
+            ),
+            models.Index(
+                fields=["deadline_at"],
+                condition=models.Q(stop__isnull=True, status__in=["queued", "running", "waiting"]),
+                name="jobs_run_deadline",
+            ),
+            # Read by prune.
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(expires_at__isnull=False),
+                name="jobs_run_expired",
+            ),
+            # Read by the rollback and the cancellation of a parent.
+            models.Index(
+                fields=["parent"], condition=models.Q(parent__isnull=False), name="jobs_run_parent"
             ),
             # Read by the admin's list.
             models.Index(fields=["-created_at"], name="jobs_run_newest"),
@@ -130,124 +192,3 @@ class Run(models.Model):
         return registry.workflow(self.workflow).output.decode(
             self.output, what=f"output of {self.workflow}"
         )
-
-
-class StepRun(models.Model):
-    """One node of one run, or its compensation. Rows exist from the moment that a node is ready.
-
-    `fence` rises with every claim; an outcome is written only under the claim's own value. `due_at`
-    is the earliest start, `wake_at` when the sweep next looks at the row, `lease_until` when its
-    worker is given up. `undo` is SQL NULL when the step left none.
-    """
-
-    class Phase(models.TextChoices):
-        FORWARD = "forward"
-        COMPENSATION = "compensation"
-
-    class Status(models.TextChoices):
-        READY = "ready"
-        RUNNING = "running"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        SKIPPED = "skipped"
-        STOPPED = "stopped", "stopped before it could start"
-
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
-    generation = models.PositiveSmallIntegerField(default=1)
-    node = models.CharField(max_length=250)
-    step = models.CharField(max_length=200)
-    phase = models.CharField(max_length=16, choices=Phase, default=Phase.FORWARD)
-    status = models.CharField(max_length=16, choices=Status, default=Status.READY)
-    queue = models.CharField(max_length=80)
-    needs = models.JSONField(default=list)
-    attempts = models.PositiveIntegerField(default=0)
-    fence = models.BigIntegerField(default=0)
-    worker = models.CharField(max_length=200, null=True, blank=True)
-    due_at = models.DateTimeField(default=timezone.now)
-    wake_at = models.DateTimeField(null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    output = models.JSONField(null=True, blank=True)
-    undo = models.JSONField(null=True, blank=True)
-    error = models.JSONField(null=True, blank=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["run", "generation", "node"], name="jobs_steprun_unique_node"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(status="running", lease_until__isnull=False)
-                | ~models.Q(status="running") & models.Q(lease_until__isnull=True),
-                name="jobs_steprun_leased_while_running",
-            ),
-        ]
-        indexes = [
-            # Read by the sweep.
-            models.Index(
-                fields=["wake_at"],
-                condition=models.Q(status__in=["ready", "running"]),
-                name="jobs_steprun_wake",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.node
-
-    @property
-    def duration(self) -> timedelta | None:
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return self.finished_at - self.started_at
-
-
-class Attempt(models.Model):
-    """One try of a step and how it ended."""
-
-    class Outcome(models.TextChoices):
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        SKIPPED = "skipped"
-        LOST = "lost", "its worker was lost"
-
-    id = models.BigAutoField(primary_key=True)
-    step_run = models.ForeignKey(StepRun, on_delete=models.CASCADE, related_name="tries")
-    number = models.PositiveIntegerField()
-    outcome = models.CharField(max_length=16, choices=Outcome)
-    error = models.JSONField(null=True, blank=True)
-    worker = models.CharField(max_length=200, null=True, blank=True)
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["step_run", "number"], name="jobs_attempt_unique_number"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"attempt {self.number}: {self.outcome}"
-
-
-class Join(models.Model):
-    """The meeting point of a group's branches: `live` counts those that still hold a token."""
-
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="joins")
-    generation = models.PositiveSmallIntegerField(default=1)
-    name = models.CharField(max_length=250)
-    live = models.PositiveIntegerField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["run", "generation", "name"], name="jobs_join_unique_name"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.live}"
