@@ -8,15 +8,16 @@ import structlog
 from celery import signals
 from celery.worker import state
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from jobs import transitions
 
 log = structlog.get_logger(__name__)
 
+RETRY_SECONDS = 1.0  # while the database is away: the leases last three intervals
+
 # Set before the pool forks and inherited by it: a restarted worker of the same host name and the
-# same pids
-# must not keep the leases of the one that died.
+# same pids must not keep the leases of the one that died.
 BOOT = secrets.token_hex(4)
 
 
@@ -36,13 +37,15 @@ class LeaseHeart(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        interval = settings.JOBS_LEASE.total_seconds() / 3
-        while not self._stopped.wait(interval):
+        interval = pause = settings.JOBS_LEASE.total_seconds() / 3
+        while not self._stopped.wait(pause):
+            pause = interval
             try:
                 self.beat()
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 log.warning("leases_not_extended", error=str(error))
                 connection.close()
+                pause = min(interval, RETRY_SECONDS)
         connection.close()
 
     def beat(self) -> int:

@@ -35,5 +35,6 @@ app.config_from_object("counterpoint.celeryconfig")
 app.autodiscover_tasks()
 # Named, not imported: only a worker needs the module, and what it imports of Celery's.
 app.steps["consumer"].add("counterpoint.control:ControlPlane")
+app.steps["consumer"].add("counterpoint.visibility:Visibility")
 
 celeryd_init.connect(refuse_to_start)
