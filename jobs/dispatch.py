@@ -1,16 +1,30 @@
-"""Wake-up messages: a step's ids onto its SQS queue. Losing one costs time only; the sweep sends it
-again.
+"""Wake-up messages: a step's ids onto its Celery queue.
+
+A thread of each process sends them, so that nobody who starts a run or ends a step waits for the
+broker. Losing one costs time only: its row is ready, and the sweep sends it again.
 """
 
+import atexit
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
-from celery import current_app
+from celery import current_app, signals
+from kombu.exceptions import OperationalError
 
 from jobs.plan import COMPENSATE
 
 log = structlog.get_logger(__name__)
+
+CAPACITY = 100_000  # wake-ups that may wait in one process; about 40 MB
+AT_ONCE = 1000
+LAST_MOMENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -22,32 +36,140 @@ class WakeUp:
     step: str
     queue: str
     is_compensation: bool
+    company: str | None = None
 
     @property
     def task(self) -> str:
         return self.step + (COMPENSATE if self.is_compensation else "")
 
 
-def send(wake_ups: list[WakeUp]) -> int:
-    """Send each as a message of two ids and return how many went out; a broker that is away is
-    logged.
+def send(wake_ups: list[WakeUp]) -> None:
+    """Have each sent as a message of two ids; returns at once and raises nothing.
+
+    A broker that is away, or a process that ends before its turn has come, is logged at most.
     """
-    sent = 0
-    for wake_up in wake_ups:
+    _outgoing.put(wake_ups)
+
+
+def flush(timeout: float = LAST_MOMENT_SECONDS) -> bool:
+    """Wait until what was given to `send` is on its way; False if that takes over `timeout` s."""
+    return _outgoing.flush(timeout)
+
+
+class _Outgoing:
+    """The wake-ups of one process that wait for its sending thread."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._waiting: deque[WakeUp] = deque()
+        self._in_hand = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, wake_ups: list[WakeUp]) -> None:
+        with self._changed:
+            room = self._capacity - len(self._waiting)
+            self._waiting.extend(wake_ups[:room])
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        if room < len(wake_ups):
+            log.warning("wake_ups_dropped", count=len(wake_ups) - room, capacity=self._capacity)
+
+    def flush(self, timeout: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._in_hand, timeout)
+
+    def _run(self) -> None:
+        sender = _Sender()
+        while True:
+            with self._changed:
+                self._in_hand = 0
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting)
+                count = min(len(self._waiting), AT_ONCE)
+                batch = [self._waiting.popleft() for _ in range(count)]
+                self._in_hand = count
+            sender.send(batch)
+
+
+class _Sender:
+    """Publishes on a connection of its own, and on a new one after a failure."""
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+        self._producer: Any = None
+
+    def send(self, wake_ups: Sequence[WakeUp]) -> None:
+        """Publish each, in batches where the broker's transport has them; errors are logged.
+
+        A connection that broke is noticed by an error: then all are sent once more on a new one. A
+        wake-up that goes out twice changes nothing.
+        """
+        try:
+            try:
+                self._send(wake_ups)
+            except OperationalError:
+                self._disconnect()
+                self._send(wake_ups)
+        except Exception as error:
+            # Celery, kombu, boto3 and sockets each have their own, and nothing is lost by it.
+            log.warning("wake_ups_not_sent", of=len(wake_ups), error=str(error))
+            self._disconnect()
+
+    def _send(self, wake_ups: Sequence[WakeUp]) -> None:
+        self._connect()
+        with self._producer.batch(max_size=AT_ONCE):
+            for wake_up in wake_ups:
+                self._publish(wake_up)
+
+    def _publish(self, wake_up: WakeUp) -> None:
         try:
             current_app.send_task(
                 wake_up.task,
                 args=[str(wake_up.run_id), wake_up.step_run_id],
                 queue=wake_up.queue,
+                headers={"company": wake_up.company} if wake_up.company else None,
                 ignore_result=True,
                 retry=False,
+                declare=[],  # consumers do, and asking for it costs as much as the rest
+                producer=self._producer,
             )
+        except OperationalError:
+            raise  # the broker's connection: the others have no other
         except Exception as error:
-            # Celery, kombu, boto3 and sockets each have their own. Nothing is lost: the row is
-            # ready, and the sweep sends what no worker came for.
             log.warning(
                 "wake_up_not_sent", step=wake_up.step, run_id=str(wake_up.run_id), error=str(error)
             )
-        else:
-            sent += 1
-    return sent
+
+    def _connect(self) -> None:
+        if self._connection is None:
+            self._connection = current_app.connection_for_write()
+            self._producer = current_app.amqp.Producer(self._connection, auto_declare=False)
+
+    def _disconnect(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):  # it may be what failed
+                connection.release()
+
+
+_outgoing = _Outgoing()
+
+
+def _start_anew() -> None:
+    """Leave to the parent process what is the parent's: its thread, its lock, its wake-ups."""
+    global _outgoing
+    _outgoing = _Outgoing()
+
+
+def _flush_at_exit(**_: Any) -> None:
+    if not flush():
+        log.warning("wake_ups_left", seconds=LAST_MOMENT_SECONDS)
+
+
+os.register_at_fork(after_in_child=_start_anew)
+atexit.register(_flush_at_exit)
+# A pool's process ends without running what is registered at exit.
+signals.worker_process_shutdown.connect(_flush_at_exit)

@@ -1,4 +1,5 @@
-"""kombu's SQS transport, made to outlive what it cannot read and the times when SQS is away.
+"""kombu's SQS transport, made to send in batches and to outlive what it cannot read and the times
+when SQS is away.
 
 Anyone who may send to a queue can put anything there. kombu and Celery raise for several kinds of
 message (a header that is no object, an id that is none, a time limit of letters), and what is
@@ -13,6 +14,8 @@ from typing import Any, Literal
 from celery.utils.log import get_logger
 from kombu.transport import SQS as UNTYPED
 from pydantic import BaseModel, Json, NonNegativeInt, PositiveFloat, TypeAdapter
+
+from counterpoint.batching import PublishBatch, group_id
 
 logger = get_logger(__name__)
 
@@ -69,11 +72,44 @@ def check(parsed: dict[str, Any]) -> None:
 
 
 class Channel(SQS.Channel):  # type: ignore[misc]
-    """A channel that one bad message or one failed poll does not end."""
+    """A channel that one bad message or one failed poll does not end, and that sends in batches.
+
+    A message with a header `company` gets that company's message group, by which SQS keeps one
+    company's backlog from holding up the others' messages (fair queues).
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unanswered: set[str] = set()
+        self._collecting: PublishBatch | None = None
+
+    def create_publish_batch(self, max_size: int) -> PublishBatch:
+        """Return the batch that kombu's `Producer.batch()` works with."""
+        return PublishBatch(self, max_size)
+
+    def _put(
+        self,
+        queue: str,
+        message: dict[str, Any],
+        _publish_batch: PublishBatch | None = None,
+        **options: Any,
+    ) -> None:
+        company = message["headers"].get("company")
+        if company:
+            message["properties"].setdefault("MessageGroupId", group_id(company))
+        self._collecting = _publish_batch
+        try:
+            super()._put(queue, message, **options)
+        finally:
+            self._collecting = None
+
+    def sqs(self, queue: str | None = None) -> Any:
+        """Return the boto3 client, or the batch that stands in for it while one is collected."""
+        return self._collecting or self.client(queue)
+
+    def client(self, queue: str | None = None) -> Any:
+        """Return kombu's boto3 client for a queue, given its full name."""
+        return super().sqs(queue=queue)
 
     def _on_messages_ready(self, queue: str, qname: str, messages: Any) -> int:
         if not isinstance(messages, dict):  # kombu's answer for a time-out or a 5xx: []
@@ -117,3 +153,4 @@ class Transport(SQS.Transport):  # type: ignore[misc]
     """The transport that `broker_transport` names."""
 
     Channel = Channel
+    implements = SQS.Transport.implements.extend(batch_publish=True)
