@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 
@@ -29,6 +29,13 @@ def refuse_to_start(**_: Any) -> None:
         require_queues()
 
 
+def drop_dead_connections(**_: Any) -> None:
+    """Replace a database connection that its server has closed since the last task."""
+    from jobs.connections import drop_dead
+
+    drop_dead()
+
+
 app = Celery("counterpoint")
 app.on_configure.connect(exit_on_wrong_setting)
 app.config_from_object("counterpoint.celeryconfig")
@@ -38,3 +45,4 @@ app.steps["consumer"].add("counterpoint.control:ControlPlane")
 app.steps["consumer"].add("counterpoint.visibility:Visibility")
 
 celeryd_init.connect(refuse_to_start)
+task_prerun.connect(drop_dead_connections)

@@ -41,3 +41,6 @@ worker_prefetch_multiplier = 1
 worker_redirect_stdouts = False  # structlog's lines are whole already
 beat_scheduler = "counterpoint.beat:Scheduler"
 worker_enable_remote_control = False  # SQS cannot carry it: see counterpoint.control
+# Celery's Django fixup would close the database connection before and after each task; with this
+# it does so every 10,000 tasks (by the name of its first versions, which is the only one it knows).
+CELERY_DB_REUSE_MAX = 10_000
