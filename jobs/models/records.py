@@ -32,11 +32,14 @@ class Action(models.Model):
 class Firing(models.Model):
     """One slot of a schedule; the row is inserted in the transaction that starts its run, so a slot
     fires once, however many beats run.
+
+    `queued` waits for the run of the slot before it to end; it gets its run then.
     """
 
     class Outcome(models.TextChoices):
         STARTED = "started"
         SKIPPED = "skipped", "skipped: the run before it was still going"
+        QUEUED = "queued", "queued behind the run before it"
 
     id = models.BigAutoField(primary_key=True)
     workflow = models.CharField(max_length=200)
@@ -50,6 +53,14 @@ class Firing(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["workflow", "slot"], name="jobs_firing_once_a_slot"),
+        ]
+        indexes = [
+            # Read by beat several times a minute.
+            models.Index(
+                fields=["workflow", "slot"],
+                condition=models.Q(outcome="queued"),
+                name="jobs_firing_queued",
+            ),
         ]
 
     def __str__(self) -> str:
