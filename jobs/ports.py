@@ -33,9 +33,18 @@ class Engine(Protocol):
     ) -> RunHandle[Any]: ...
 
 
+class Monitor(Protocol):
+    """Whoever shows tasks and their states; must neither wait nor raise."""
+
+    def __call__(
+        self, kind: str, *, task: str, task_id: str, hostname: str, fields: dict[str, Any]
+    ) -> None: ...
+
+
 class _Ports:
     engine: Engine | None = None
     register_task: Callable[[str], None] | None = None
+    monitor: Monitor | None = None
 
 
 ports = _Ports()

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, task_prerun
+from celery.signals import celeryd_after_setup, celeryd_init, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 
@@ -36,6 +36,13 @@ def drop_dead_connections(**_: Any) -> None:
     drop_dead()
 
 
+def announce_steps(**options: Any) -> None:
+    """Have the worker's pool processes send events of the steps they run in place."""
+    from counterpoint import step_events
+
+    step_events.announce_steps(**options)
+
+
 app = Celery("counterpoint")
 app.on_configure.connect(exit_on_wrong_setting)
 app.config_from_object("counterpoint.celeryconfig")
@@ -45,4 +52,5 @@ app.steps["consumer"].add("counterpoint.control:ControlPlane")
 app.steps["consumer"].add("counterpoint.visibility:Visibility")
 
 celeryd_init.connect(refuse_to_start)
+celeryd_after_setup.connect(announce_steps)
 task_prerun.connect(drop_dead_connections)

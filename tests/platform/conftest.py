@@ -52,11 +52,11 @@ class Workers:
 
         wait_until(is_ready, what=f"{name} is ready")
 
-    def run_tasks(self, prefix: str, count: int = 3) -> None:
+    def run_tasks(self, prefix: str, count: int = 3, *, task: str = "probe.touch") -> None:
         """Send tasks over SQS and wait until each has left its file."""
         paths = [self.directory / f"{prefix}-{number}" for number in range(count)]
         for path in paths:
-            self.sender.send_task("probe.touch", [str(path)], queue="default")
+            self.sender.send_task(task, [str(path)], queue="default")
         wait_until(lambda: all(path.exists() for path in paths), what=f"the tasks {prefix}")
 
     def answering(self) -> set[str]:

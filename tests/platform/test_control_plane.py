@@ -12,6 +12,7 @@ import pytest
 from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.ports import HOST
 from tests.platform.conftest import CELERY, Workers
+from tests.platform.probe_app.tasks import RUN_ID
 from tests.waiting import wait_until
 
 LOGIN = "admin:for-this-test"
@@ -66,6 +67,30 @@ def test_flower_lists_the_worker_and_its_tasks(workers: Workers, flower: str) ->
     wait_until(succeeded, what="both tasks as succeeded in Flower")
 
 
+def test_flower_lists_steps_that_ran_in_place_under_their_names(
+    workers: Workers, flower: str
+) -> None:
+    workers.start("placed")
+    workers.run_tasks("placed", count=1, task="probe.go-on")
+
+    def states() -> dict[str, str]:
+        tasks = ask(f"{flower}/tasks?workername=placed@test").values()
+        return {task["name"]: task["state"] for task in tasks}
+
+    expected = {
+        "probe.go-on": "SUCCESS",
+        "probe-good": "SUCCESS",
+        "probe-bad": "FAILURE",
+        "probe-again": "RETRY",
+        "probe-long": "STARTED",
+    }
+    wait_until(lambda: states() == expected, what="each step in its state in Flower")
+    tasks = {t["name"]: t for t in ask(f"{flower}/tasks?workername=placed@test").values()}
+    assert all(str(RUN_ID) in task["args"] for name, task in tasks.items() if "." not in name)
+    assert tasks["probe-bad"]["exception"] == "ValueError('for good')"
+    assert tasks["probe-good"]["retries"] == 1
+
+
 def test_flower_can_shut_a_worker_down(workers: Workers, flower: str) -> None:
     workers.start("unwanted")
     login = base64.b64encode(LOGIN.encode()).decode()
@@ -90,7 +115,7 @@ def test_losing_redis_stops_no_task_and_control_comes_back(workers: Workers) -> 
     try:
         workers.run_tasks("without-redis", count=30)
         workers.start("late")  # Redis is not needed to start either
-        workers.run_tasks("still-without-redis", count=30)
+        workers.run_tasks("still-without-redis", count=30, task="probe.go-on")
     finally:
         workers.services.restart("redis")
 
