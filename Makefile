@@ -5,6 +5,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# The peers that only `make bench` needs are installed too.
+MEASURED := $(VENV)/measured
 # The file that `make up` writes while it runs.
 RUNNING := $(or $(EMBEDDED_DIRECTORY),./var)/services.env
 # mypy's Django plugin loads the settings; nothing is connected to.
@@ -13,7 +15,7 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up check lock manage
+.PHONY: help setup demo test up check bench lock manage
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +52,14 @@ check: setup ## lint, types, import layers, then the tests
 	@$(STATIC_ENV) $(BIN)/lint-imports
 	@$(BIN)/pytest $(ARGS)
 
+bench: $(MEASURED) ## measure this engine beside its peers: make bench ARGS="--only chain --rounds 1"
+	@$(BIN)/python -m bench $(ARGS)
+
+$(MEASURED): $(INSTALLED) requirements/bench.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/bench.txt
+	@touch $@
+
 manage: setup ## run a management command on what `make up` runs: make manage ARGS=showmigrations
 	@test -f $(RUNNING) || { echo "Nothing runs: start it with 'make up'." >&2; exit 2; }
 	@. $(RUNNING) && $(BIN)/python manage.py $(ARGS)
@@ -57,3 +67,4 @@ manage: setup ## run a management command on what `make up` runs: make manage AR
 lock: ## pin the newest versions that requirements/*.in allow (needs uv)
 	@$(UV_COMPILE) --upgrade requirements/base.in -o requirements/base.txt
 	@$(UV_COMPILE) --constraint requirements/base.txt requirements/dev.in -o requirements/dev.txt
+	@$(UV_COMPILE) --constraint requirements/dev.txt requirements/bench.in -o requirements/bench.txt

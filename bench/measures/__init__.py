@@ -1,0 +1,22 @@
+"""Everything that can be measured, by the name that `--only` takes, in the table's order."""
+
+from collections.abc import Callable
+
+from bench.measures import canvases, finished, idle, limit, process, starting, steps
+from bench.rows import Row
+from bench.setup import Setup
+
+Measurement = Callable[[Setup], list[Row]]
+
+MEASURES: dict[str, Measurement] = {
+    "limit": limit.measure,
+    "chain": canvases.chain,
+    "process": process.measure,
+    "spread": canvases.spread,
+    "step": steps.measure,
+    "chord": canvases.chord,
+    "start": starting.one,
+    "many": starting.many,
+    "finished": finished.measure,
+    "idle": idle.measure,
+}

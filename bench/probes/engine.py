@@ -1,0 +1,179 @@
+"""Start this engine's runs, wait for their ends, and time what needs no worker."""
+
+import os
+import time
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
+django.setup()
+
+from django.core.management import call_command  # noqa: E402 - the models exist only now
+from django.db import connection  # noqa: E402
+
+from bench import fill  # noqa: E402
+from bench.errors import BenchError  # noqa: E402
+from bench.flows import workflows  # noqa: E402
+from bench.shape import ENGINE_QUEUES, STEPS, WIDTH  # noqa: E402
+from counterpoint import sqs  # noqa: E402
+from jobs import dispatch, execution  # noqa: E402
+from jobs.models import Run, StepRun  # noqa: E402
+from jobs.registry import registry  # noqa: E402
+
+COMPANY = "bench"
+WORKER = "bench:probe:1"
+POLL_SECONDS = 0.02
+FLUSH_SECONDS = 60.0
+
+
+def migrate() -> None:
+    """Make the tables in a database of one's own."""
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def start(flow: str, count: int) -> dict[str, Any]:
+    """Start runs one after the other; return their ids and the Unix time before the first."""
+    workflow = registry.workflow(flow)
+    began = time.time()
+    ids = [str(workflow.start(_input(flow), company=COMPANY).pk) for _ in range(count)]
+    return {"ids": ids, "began": began, "took": time.time() - began}
+
+
+def _input(flow: str) -> Any:
+    return [1] * WIDTH if flow == "bench/each" else 1
+
+
+def settle() -> None:
+    """Wait until every message of the runs started here has been sent."""
+    flush = getattr(dispatch, "flush", None)
+    if flush is not None:
+        flush(timeout=FLUSH_SECONDS)
+
+
+def wait(ids: list[str], output: int, wait_seconds: float) -> float:
+    """Wait for the runs' ends and return the Unix time of the last one, as Postgres wrote it.
+
+    Raises BenchError if one did not succeed with this output, has a step that succeeded twice, or
+    none of it in time.
+    """
+    deadline = time.monotonic() + wait_seconds
+    runs = Run.objects.filter(pk__in=ids)
+    while open_runs := runs.filter(finished_at=None).count():
+        if time.monotonic() > deadline:
+            raise BenchError(
+                f"{open_runs} of {len(ids)} runs have not ended after {wait_seconds:g} s"
+            )
+        time.sleep(POLL_SECONDS)
+    wrong = [run for run in runs if run.status != Run.Status.SUCCEEDED or run.output != output]
+    if wrong:
+        first = wrong[0]
+        raise BenchError(
+            f"{len(wrong)} of {len(ids)} runs went wrong: {first.pk} {first.status},"
+            f" output {first.output!r}, error {first.error}"
+        )
+    _check_attempts(ids)
+    ends: list[datetime] = [run.finished_at for run in runs if run.finished_at]
+    return max(ends).timestamp()
+
+
+def _check_attempts(ids: list[str]) -> None:
+    """Raise BenchError if a step, a join's among them, was carried out more than once."""
+    again = StepRun.objects.filter(run_id__in=ids, attempts__gt=1)
+    if again.exists():
+        raise BenchError(f"{again.count()} steps ran more than once, first {again[0]}")
+
+
+def steps(count: int) -> list[float]:
+    """Run chains to their ends in this process; return each one's milliseconds a step."""
+    return [_perform(workflows.chain.start(1, company=COMPANY).pk) for _ in range(count)]
+
+
+def _perform(run_id: Any) -> float:
+    """Do what a worker does for each message of the run, without the message."""
+    seconds = 0.0
+    ready = StepRun.objects.filter(run_id=run_id, status=StepRun.Status.READY)
+    while found := list(ready.values_list("pk", flat=True)):
+        for step_run_id in found:
+            began = time.perf_counter()
+            execution.perform(step_run_id, worker=WORKER)
+            seconds += time.perf_counter() - began
+    return seconds * 1000 / STEPS
+
+
+def starts(count: int) -> float:
+    """Return the median milliseconds of one `start()`; clears its queue afterwards."""
+    found = []
+    for _ in range(count):
+        began = time.perf_counter()
+        workflows.chain.start(1, company=COMPANY)
+        found.append(time.perf_counter() - began)
+    clear()
+    return median(found) * 1000
+
+
+def can_start_many() -> bool:
+    return hasattr(workflows.chain, "start_many")
+
+
+def has_each() -> bool:
+    return workflows.each is not None
+
+
+def start_many(count: int) -> dict[str, float]:
+    """Start runs at once; return the seconds until it returned and until SQS had every message."""
+    began = time.perf_counter()
+    workflows.chain.start_many([1] * count, company=COMPANY)  # type: ignore[attr-defined]
+    returned = time.perf_counter() - began
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM jobs_run WHERE finished_at IS NULL")
+        (stored,) = cursor.fetchone()
+    if stored != count:
+        raise BenchError(f"start_many stored {stored} runs of {count}")
+    _wait_for_messages(count)
+    sent = time.perf_counter() - began
+    clear()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE jobs_run CASCADE")
+    return {"returned": returned, "sent": sent}
+
+
+def _wait_for_messages(count: int) -> None:
+    client = sqs.client()
+    url = sqs.find(client, ENGINE_QUEUES[0])
+    deadline = time.monotonic() + 120
+    while True:
+        answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        found = int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        if found >= count:
+            return
+        if time.monotonic() > deadline:
+            raise BenchError(f"{found} of {count} messages came to the queue within 120 s")
+        time.sleep(POLL_SECONDS)
+
+
+def clear() -> None:
+    """Empty the queues of what nobody is to work on."""
+    settle()
+    client = sqs.client()
+    for name in ENGINE_QUEUES:
+        client.purge_queue(QueueUrl=sqs.find(client, name))
+
+
+def fill_finished(count: int) -> int:
+    """Put finished runs into the tables, copies of one that really ran; return the rows made."""
+    run = workflows.chain.start(1, company=COMPANY)
+    _perform(run.pk)
+    clear()
+    return fill.copies(run.pk, count)
+
+
+HANDLERS = {
+    function.__name__: function
+    for function in (
+        migrate, start, settle, wait, steps, starts, can_start_many, has_each, start_many, clear,
+        fill_finished,
+    )
+}  # fmt: skip

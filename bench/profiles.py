@@ -1,0 +1,42 @@
+"""What `--profile` can show: where the time of one kind of work goes."""
+
+from collections.abc import Callable
+
+from bench.contestants import Engine
+from bench.profiling import DIRECTORY, report
+from bench.shape import ENGINE_QUEUES, STARTED_AT_ONCE, STEPS, WIDTH
+from bench.stage import Stage
+
+
+def _worker(stage: Stage, flow: str, *, output: int, at_most: int) -> str:
+    """Drain twice and report of the worker's pool process; its own start is in it too."""
+    directory = stage.services.directory / stage.unique("profiles")
+    directory.mkdir()
+    with (
+        stage.probe("engine") as probe,
+        stage.worker(ENGINE_QUEUES, processes=1, env={DIRECTORY: str(directory)}) as worker,
+    ):
+        workers = [worker]
+        engine = Engine(probe, flow, output=output, workers=workers, companions=[], at_most=at_most)
+        rates = [engine.drain(), engine.drain()]
+    shown = ", ".join(f"{rate:.1f}" for rate in rates)
+    return f"{flow}: {shown} runs/s with the profiler on\n{report(directory.iterdir())}"
+
+
+def _probe(stage: Stage, do: str, count: int) -> str:
+    with stage.probe("engine") as probe:
+        if do == "start_many" and not probe.ask("can_start_many"):
+            return "workflows have no start_many() yet\n"
+        if do != "start_many":
+            probe.ask(do, count=count)
+        return str(probe.ask("profile", handler=do, count=count))
+
+
+PROFILES: dict[str, Callable[[Stage], str]] = {
+    "chain": lambda stage: _worker(stage, "bench/chain", output=1, at_most=200),
+    "spread": lambda stage: _worker(stage, "bench/spread", output=1, at_most=200),
+    "chord": lambda stage: _worker(stage, "bench/chord", output=WIDTH, at_most=4),
+    "step": lambda stage: _probe(stage, "steps", 100 * STEPS),
+    "start": lambda stage: _probe(stage, "starts", 500),
+    "many": lambda stage: _probe(stage, "start_many", STARTED_AT_ONCE),
+}
