@@ -5,17 +5,33 @@ this first.
 from jobs.composition import parallel
 from jobs.context import Context
 from jobs.definitions import step, workflow
+from jobs.fanout import each
+from jobs.functions import transform, when
+from jobs.hooks import attach, hook
 from jobs.injection import register_service
+from jobs.limits import Debounce, Limit, Rate
+from jobs.moments import sleep, sleep_until, wait_for
 from jobs.outcomes import Done, PermanentFailure, Retry, Skip
 
 __all__ = [
     "Context",
+    "Debounce",
     "Done",
+    "Limit",
     "PermanentFailure",
+    "Rate",
     "Retry",
     "Skip",
+    "attach",
+    "each",
+    "hook",
     "parallel",
     "register_service",
+    "sleep",
+    "sleep_until",
     "step",
+    "transform",
+    "wait_for",
+    "when",
     "workflow",
 ]

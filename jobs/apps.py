@@ -14,7 +14,9 @@ class JobsConfig(AppConfig):
         """
         from jobs import checks, services, tasks  # noqa: F401 - models exist from here on
         from jobs.ports import ports
+        from jobs.registry import registry
 
         ports.engine = services
         ports.register_task = tasks.register
         autodiscover_modules("workflows")
+        registry.seal()

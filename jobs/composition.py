@@ -5,7 +5,9 @@ from typing import Any, TypeVar, overload
 
 from jobs.errors import DefinitionError
 from jobs.plan import Chain, Group, Node, references
-from jobs.tracing import Symbol, Trace, caller, current
+from jobs.symbols import Symbol
+from jobs.tracing import Trace, caller, tracing_for
+from jobs.unnoticed import check_source
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -45,59 +47,78 @@ def parallel(*branches: Any) -> tuple[Any, ...]:
     A branch of one step is its call, `parallel(a(x), b(y))`; one of several steps is a function of
     no arguments, `parallel(lambda: b(a(x)), c(y))`. Raises `DefinitionError` at import.
     """
-    trace = current()
-    if trace is None:
-        raise DefinitionError(f"{caller()}: parallel() belongs inside a workflow function")
+    trace = tracing_for("parallel()")
     if len(branches) < 2:
         raise DefinitionError(
             f"{caller()}: parallel() takes two branches or more; call the step itself"
         )
     calls = [_taken(trace, branch) for branch in branches if isinstance(branch, Symbol)]
+    _check_independent(trace, calls)
     trace.items[:] = [item for item in trace.items if not any(item is call for call in calls)]
-    inside = {call.name for call in calls}
-    for item in _all_nodes(trace.items):
-        if used := inside.intersection(item.needs):
-            raise DefinitionError(
-                f"{caller()}: {item.name} uses {', '.join(sorted(used))}, which is a branch of this"
-                " parallel(); write the branch as a function: parallel(lambda: …, …)"
-            )
-    for call in calls:
-        if used := inside.intersection(call.needs):
-            raise DefinitionError(
-                f"{caller()}: branch {call.name} uses branch {', '.join(sorted(used))}, so"
-                f" they cannot run"
-                " side by side; write both as one branch: parallel(lambda: …, …)"
-            )
     chains, outputs, remaining = [], [], iter(calls)
     for branch in branches:
         if isinstance(branch, Symbol):
             chains.append(Chain((next(remaining),)))
             outputs.append(branch)
-            continue
-        if not callable(branch):
-            raise DefinitionError(
-                f"{caller()}: parallel() takes calls of steps and functions of no arguments,"
-                f" not {branch!r}"
-            )
-        with trace.branch() as items:
-            outputs.append(branch())
-        if not items:
-            raise DefinitionError(f"{caller()}: a branch of parallel() calls no step")
-        chains.append(Chain(tuple(items)))
-    trace.groups += 1
-    trace.items.append(Group(f"parallel-{trace.groups}", tuple(chains)))
+        else:
+            chain, output = _branch(trace, branch)
+            chains.append(chain)
+            outputs.append(output)
+    trace.items.append(Group(trace.unique(trace.numbered("parallel")), tuple(chains)))
     return tuple(outputs)
+
+
+def _branch(trace: Trace, function: Any) -> tuple[Chain, Any]:
+    """Read a branch of several steps."""
+    if not callable(function):
+        raise DefinitionError(
+            f"{caller()}: parallel() takes calls of steps and functions of no arguments,"
+            f" not {function!r}"
+        )
+    check_source(function)
+    with trace.branch() as items:
+        output = function()
+    if not items:
+        raise DefinitionError(
+            f"{caller()}: a branch of parallel() calls no step: call one in it, or leave it out"
+        )
+    return Chain(tuple(items)), output
+
+
+def _check_independent(trace: Trace, calls: list[Node]) -> None:
+    """Refuse branches that something before the group, or each other, needs."""
+    inside = {call.name for call in calls}
+    for item in _all_nodes(trace.items):
+        if used := inside.intersection(item.needs):
+            together = item.name in inside
+            raise DefinitionError(
+                f"{caller()}: {item.name} uses {', '.join(sorted(used))}, which is a branch of this"
+                f" parallel(){', so they cannot run side by side' if together else ''}; write"
+                f" {'both as one branch' if together else 'the branch as a function'}:"
+                " parallel(lambda: …, …)"
+            )
 
 
 def _taken(trace: Trace, symbol: Symbol) -> Node:
     names = list(references(symbol._expression))
-    for item in trace.items:
+    for item in _free(trace.items):
         if isinstance(item, Node) and names == [item.name] and not symbol._expression["path"]:
             return item
     raise DefinitionError(
         f"{caller()}: {symbol!r} is no call made for this parallel(); pass the call itself, as in"
         " parallel(a(x), b(y)), or a function of no arguments"
     )
+
+
+def _free(items: list[Node | Group]) -> Iterator[Node | Group]:
+    """Yield what no `when` guards: that cannot leave its block."""
+    guarded = 0
+    for item in items:
+        if not guarded:
+            yield item
+        guarded = max(0, guarded - 1)
+        if isinstance(item, Node):
+            guarded += item.span
 
 
 def _all_nodes(items: list[Node | Group]) -> Iterator[Node]:

@@ -4,6 +4,7 @@ JobsError
 ├── DefinitionError         a step or workflow is written wrongly; raised at import
 ├── UnknownWorkflow         no workflow of that name is registered
 ├── UnknownStep             a pinned step is not in the deployed code
+├── UnknownFunction         a pinned transform function or predicate is not in the deployed code
 ├── InvalidInput            the input does not fit the annotations; `issues` is pydantic's list
 ├── InvalidOutput           the output does not fit the annotations
 ├── IdempotencyConflict     the key was used before, with another input
@@ -41,6 +42,16 @@ class UnknownStep(JobsError):
             f"step {name!r} is not in the deployed code; deploy it again or cancel the run"
         )
         self.name = name
+
+
+class UnknownFunction(JobsError):
+    """A pinned run names a function that the deployed code does not have, or not like that."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"function {address!r} is not in the deployed code; deploy it again or cancel the run"
+        )
+        self.address = address
 
 
 class _Invalid(JobsError):

@@ -1,6 +1,7 @@
 """What the authors' API needs of the engine behind it; filled when Django is ready."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -30,7 +31,17 @@ class Engine(Protocol):
         company: str | None,
         env: str,
         idempotency_key: str | None,
+        delay: timedelta | None = None,
     ) -> RunHandle[Any]: ...
+
+    def start_many(
+        self,
+        workflow: Any,
+        arguments: list[tuple[Any, ...]],
+        *,
+        company: str | None,
+        env: str,
+    ) -> list[RunHandle[Any]]: ...
 
 
 class Monitor(Protocol):

@@ -1,5 +1,6 @@
 """The engine's use cases; the only place of the app that opens transactions."""
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from jobs.definitions import Workflow
 from jobs.dispatch import WakeUp, send
 from jobs.errors import IdempotencyConflict, InvalidInput, LostLease
 from jobs.models import Definition, Run, StepRun
+from jobs.ports import RunHandle
 from jobs.registry import registry
 from jobs.transitions import Claim, Outcome
 from jobs.values import error_json
@@ -30,8 +32,11 @@ def start(
     company: str | None,
     env: str = "live",
     idempotency_key: str | None = None,
+    delay: timedelta | None = None,
 ) -> Run:
     """Start a run with positional arguments; see `Workflow.start`."""
+    if delay is not None:
+        raise NotImplementedError("start(delay=…) is not built yet")
     return _start(
         workflow,
         workflow.encode_input(arguments),
@@ -39,6 +44,21 @@ def start(
         env=env,
         idempotency_key=idempotency_key,
     )
+
+
+def start_many(
+    workflow: Workflow[Any, Any],
+    arguments: list[tuple[Any, ...]],
+    *,
+    company: str | None,
+    env: str = "live",
+) -> list[RunHandle[Any]]:
+    """Start a run for each tuple of arguments, all or none; see `Workflow.start_many`."""
+    encoded = [workflow.encode_input(one) for one in arguments]
+    with transaction.atomic():
+        return [
+            _start(workflow, one, company=company, env=env, idempotency_key=None) for one in encoded
+        ]
 
 
 def start_workflow(

@@ -1,18 +1,25 @@
 """Values on their way into and out of JSON, checked against annotations by pydantic."""
 
+import hashlib
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from functools import cached_property
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+)
 
 from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
 from jobs.outcomes import Done
 
 STREAMS = (Iterator, Generator, AsyncIterator)
+MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 class Codec:
@@ -59,6 +66,16 @@ class Codec:
         to_json(plain, what=what)
         return plain
 
+    def schema(self) -> Any:
+        """Return what the type takes as JSON Schema, without titles and descriptions.
+
+        Types without a JSON Schema are told apart by their text.
+        """
+        try:
+            return _bare(self.adapter.json_schema())
+        except PydanticInvalidForJsonSchema:
+            return MEMORY_ADDRESS.sub("", repr(self.annotation))
+
 
 def issues(error: ValidationError) -> list[dict[str, Any]]:
     """Return pydantic's issues as plain JSON data, without the offending input."""
@@ -66,6 +83,25 @@ def issues(error: ValidationError) -> list[dict[str, Any]]:
         dict(issue)
         for issue in error.errors(include_url=False, include_input=False, include_context=False)
     ]
+
+
+def _bare(schema: Any, *, is_names: bool = False) -> Any:
+    """Drop what says nothing of the data; in `properties` and `$defs` the keys are names."""
+    if isinstance(schema, list):
+        return [_bare(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _bare(item, is_names=not is_names and key in ("properties", "$defs"))
+        for key, item in schema.items()
+        if is_names or key not in ("title", "description", "examples", "deprecated")
+    }
+
+
+def types_of(inputs: Mapping[str, Codec], output: Codec) -> str:
+    """Return a short hash of what is taken and given, to tell changed types from bad values."""
+    data = [{name: one.schema() for name, one in inputs.items()}, output.schema()]
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def to_json(value: Any, *, what: str) -> str:

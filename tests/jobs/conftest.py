@@ -1,5 +1,6 @@
 """Fixtures for the engine's tests: messages are kept in a list instead of going to SQS."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.db import connection
 from jobs import execution, services
 from jobs.dispatch import WakeUp
 from jobs.models import Run
+from jobs.registry import registry
 
 WORKER = "worker-1:test:1"
 
@@ -74,6 +76,17 @@ def post(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Post:
 def calls() -> list[str]:
     """What the test's steps wrote down, in order."""
     return CALLS
+
+
+@pytest.fixture
+def forget_definitions() -> Iterator[None]:
+    """Let a test define steps and workflows that are unknown again afterwards."""
+    names: list[dict[Any, Any]] = [registry.steps, registry.workflows, registry.attachments]
+    before = [dict(known) for known in names]
+    yield
+    for known, kept in zip(names, before, strict=True):
+        known.clear()
+        known.update(kept)
 
 
 CALLS: list[str] = []

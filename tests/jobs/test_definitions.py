@@ -8,7 +8,8 @@ import pytest
 from jobs import Context, parallel, step, workflow
 from jobs.errors import DefinitionError
 from jobs.models import Run
-from jobs.registry import registry
+
+pytestmark = pytest.mark.usefixtures("forget_definitions")
 
 
 @step(name="def-one")
@@ -19,16 +20,6 @@ def one(ctx: Context, number: int) -> dict[str, int]:
 @step(name="def-two")
 def two(ctx: Context, number: int) -> int:
     return number
-
-
-@pytest.fixture(autouse=True)
-def _forget_definitions() -> Iterator[None]:
-    steps, workflows = dict(registry.steps), dict(registry.workflows)
-    yield
-    registry.steps.clear()
-    registry.steps.update(steps)
-    registry.workflows.clear()
-    registry.workflows.update(workflows)
 
 
 def branching(number: int) -> int:
@@ -99,7 +90,7 @@ def wrong_literal(number: int) -> int:
         (branching, "the truth of <def-two>"),
         (comparing, "a comparison of <def-two>"),
         (adding, "arithmetic of <def-two>"),
-        (looping, "a call of <def-one.values>"),
+        (looping, r"there is no <def-one>\.values"),
         (formatting, "the text or number of <def-two>"),
         (stepless, "calls no step"),
         (one_branch, "two branches or more"),
