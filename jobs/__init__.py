@@ -12,11 +12,14 @@ from jobs.injection import register_service
 from jobs.limits import Debounce, Limit, Rate
 from jobs.moments import sleep, sleep_until, wait_for
 from jobs.outcomes import Done, PermanentFailure, Retry, Skip
+from jobs.schedules import Cron, Every
 
 __all__ = [
     "Context",
+    "Cron",
     "Debounce",
     "Done",
+    "Every",
     "Limit",
     "PermanentFailure",
     "Rate",

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from jobs.errors import DefinitionError
 from jobs.limits import Debounce, Limit, Rate
 from jobs.retry import Backoff
+from jobs.schedules import Schedule
 
 OnFailure = Literal["rollback", "continue", "skip_rest"]
 MAX_PRIORITY = 9
@@ -46,7 +47,7 @@ class WorkflowOptions:
     singleton: Callable[..., Any] | None = None
     debounce: Debounce | None = None
     idempotency: Callable[..., Any] | None = None
-    schedule: Any = None
+    schedule: Schedule | None = None
     on_failure: str | None = None
 
 
@@ -87,6 +88,14 @@ def check_workflow_options(options: WorkflowOptions, where: str) -> None:
         "debounce",
         options.debounce,
         "a Debounce, such as Debounce(timedelta(seconds=30), key=lambda order: order.id)",
+    )
+    schedule = options.schedule
+    _check(
+        schedule is None or isinstance(schedule, Schedule),
+        where,
+        "schedule",
+        schedule,
+        "an Every or a Cron, such as Every(minutes=60)",
     )
     for name in ("singleton", "idempotency"):
         key = getattr(options, name)
