@@ -19,6 +19,7 @@ from jobs.options import WorkflowOptions, check_workflow_options
 from jobs.plan import Expression, Kind, Plan
 from jobs.reading import Reading, read
 from jobs.registry import registry
+from jobs.schedules import Schedule
 from jobs.starting import START_OPTIONS, Startable
 from jobs.steps import Compensation, Step, StepDecorator, duration, step
 from jobs.symbols import Symbol, express
@@ -208,7 +209,7 @@ def workflow(
     singleton: Callable[..., Any] | None = None,
     debounce: Debounce | None = None,
     idempotency: Callable[..., Any] | None = None,
-    schedule: Any = None,
+    schedule: Schedule | None = None,
     on_failure: Step[Any, Any] | None = None,
 ) -> Callable[[Callable[P, R]], Workflow[P, R]]:
     """Read a function once, now, and make a durable workflow of the steps that it calls.
