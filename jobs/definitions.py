@@ -128,6 +128,13 @@ class Workflow(Startable[P, R]):
             )
         return self._encode(value)
 
+    def decode_input(self, encoded: dict[str, Any]) -> dict[str, Any]:
+        """Return stored input as the annotated types, by parameter; raises `InvalidInput`."""
+        return {
+            name: self.inputs[name].decode(value, what=f"input {name} of {self.name}")
+            for name, value in encoded.items()
+        }
+
     def _wrong_count(self, message: str) -> InvalidInput:
         return InvalidInput(
             f"input of {self.name}", [{"loc": (), "msg": message, "type": "arguments"}]

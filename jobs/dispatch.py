@@ -18,8 +18,6 @@ import structlog
 from celery import current_app, signals
 from kombu.exceptions import OperationalError
 
-from jobs.plan import COMPENSATE
-
 log = structlog.get_logger(__name__)
 
 CAPACITY = 100_000  # wake-ups that may wait in one process; about 40 MB
@@ -33,14 +31,9 @@ class WakeUp:
 
     step_run_id: int
     run_id: UUID
-    step: str
+    task: str
     queue: str
-    is_compensation: bool
     company: str | None = None
-
-    @property
-    def task(self) -> str:
-        return self.step + (COMPENSATE if self.is_compensation else "")
 
 
 def send(wake_ups: list[WakeUp]) -> None:
@@ -140,7 +133,7 @@ class _Sender:
             raise  # the broker's connection: the others have no other
         except Exception as error:
             log.warning(
-                "wake_up_not_sent", step=wake_up.step, run_id=str(wake_up.run_id), error=str(error)
+                "wake_up_not_sent", step=wake_up.task, run_id=str(wake_up.run_id), error=str(error)
             )
 
     def _connect(self) -> None:

@@ -3,6 +3,8 @@
 JobsError
 ├── DefinitionError         a step or workflow is written wrongly; raised at import
 ├── UnknownWorkflow         no workflow of that name is registered
+├── UnknownRun              no run has that id
+├── RunRefused              the run's state does not allow it; says what does
 ├── UnknownStep             a pinned step is not in the deployed code
 ├── UnknownFunction         a pinned transform function or predicate is not in the deployed code
 ├── InvalidInput            the input does not fit the annotations; `issues` is pydantic's list
@@ -32,6 +34,23 @@ class UnknownWorkflow(JobsError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no workflow {name!r}; registered are: {', '.join(known) or 'none'}")
         self.name = name
+
+
+class UnknownRun(JobsError):
+    """No run has that id."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"no run {run_id}")
+        self.run_id = run_id
+
+
+class RunRefused(JobsError):
+    """What was asked of the run its state does not allow; the text says why, and what is."""
+
+    def __init__(self, run_id: object, why: str) -> None:
+        super().__init__(f"run {run_id}: {why}")
+        self.run_id = run_id
+        self.why = why
 
 
 class UnknownStep(JobsError):

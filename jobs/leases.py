@@ -10,7 +10,7 @@ from celery.worker import state
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from jobs import transitions
+from jobs.transitions import claims
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class LeaseHeart(threading.Thread):
         if not pids:
             return 0
         names = [worker_name(self.hostname, pid) for pid in pids]
-        return transitions.extend_leases(names, lease=settings.JOBS_LEASE)
+        return claims.extend_leases(names, lease=settings.JOBS_LEASE)
 
     def stop(self) -> None:
         self._stopped.set()

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     WAIT = "wait"  # `step` is the event's type; `inputs` "match"; extra "timeout" in seconds
     CHILD = "child"  # `step` is a workflow's name; `inputs` by parameter
     EACH = "each"  # `step` per item; `inputs` "items", others by parameter; extra below
+    ADMISSION = "admission"  # before the first node, where the workflow has limits; not in plans
     # of EACH: "item" the parameter that takes the item, "max_parallel", "body" the item's kind
 
 
@@ -129,6 +130,11 @@ class Plan:
     @property
     def nodes(self) -> list[Node]:
         return [place.item for place in self._places.values() if isinstance(place.item, Node)]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all nodes and groups."""
+        return frozenset(self._places)
 
     def node(self, name: str) -> Node:
         item = self._places[name].item

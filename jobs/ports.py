@@ -1,7 +1,7 @@
 """What the authors' API needs of the engine behind it; filled when Django is ready."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -37,11 +37,11 @@ class Engine(Protocol):
     def start_many(
         self,
         workflow: Any,
-        arguments: list[tuple[Any, ...]],
+        arguments: Sequence[tuple[Any, ...]],
         *,
         company: str | None,
         env: str,
-    ) -> list[RunHandle[Any]]: ...
+    ) -> Sequence[RunHandle[Any]]: ...
 
 
 class Monitor(Protocol):
@@ -52,10 +52,39 @@ class Monitor(Protocol):
     ) -> None: ...
 
 
+class Events(Protocol):
+    """The event system, where one is installed."""
+
+    def describe(self, event: Any, payload: Any) -> tuple[str, Any]: ...
+    def publish(
+        self,
+        event_type: str,
+        payload: Any,
+        *,
+        company: str | None,
+        key: str | None,
+        correlation_id: str | None,
+        depth: int,
+    ) -> None: ...
+    def past(
+        self, event_type: str, company: str | None, since: datetime
+    ) -> Iterator[dict[str, Any]]: ...
+
+
 class _Ports:
     engine: Engine | None = None
+    control: Any = None  # the levers of `jobs.services`, for a run's own methods
+    steps: Any = None  # `jobs.in_step`, for a context's methods
+    events: Events | None = None
     register_task: Callable[[str], None] | None = None
     monitor: Monitor | None = None
 
 
 ports = _Ports()
+
+
+def event_system() -> Events:
+    """Return the event system; raises RuntimeError where none is installed."""
+    if ports.events is None:
+        raise RuntimeError("no event system is installed: add 'subscriptions' to INSTALLED_APPS")
+    return ports.events

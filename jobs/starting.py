@@ -138,7 +138,7 @@ class Startable(Generic[P, R]):
         Of a workflow with one parameter the inputs are its values, of one with several tuples of
         them. Raises `InvalidInput` before anything is stored.
         """
-        return _engine().start_many(self, self._tuples(inputs), company=company, env=env)
+        return list(_engine().start_many(self, self._tuples(inputs), company=company, env=env))
 
     def _tuples(self, inputs: Iterable[Any]) -> list[tuple[Any, ...]]:
         raise NotImplementedError

@@ -79,6 +79,12 @@ class Step(Generic[P, R]):
         """A short hash of what the step takes and returns; read when all modules are imported."""
         return types_of(self.inputs, self.output)
 
+    @property
+    def required(self) -> set[str]:
+        """The parameters that a call must give."""
+        parameters = self.signature.parameters.items()
+        return {name for name, one in parameters if one.default is one.empty}
+
     def options(self, *, name: str | None = None, queue: str | None = None) -> "StepCall[P, R]":
         """Return this step for one call under another node name or on another queue."""
         if name is not None:

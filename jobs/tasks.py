@@ -5,8 +5,10 @@ from typing import Any
 
 from celery import Task, shared_task
 
+from jobs.canvas import BARRIER
 from jobs.execution import StepFailed, perform
 from jobs.leases import worker_name
+from jobs.plan import Kind
 
 _registered: set[str] = set()
 
@@ -22,3 +24,9 @@ def register(name: str) -> None:
         return perform(
             step_run_id, worker=worker_name(self.request.hostname or "local", os.getpid())
         )
+
+
+for kind in Kind:
+    if kind != Kind.STEP:  # the engine's own nodes, and ordinary tasks of hand-written canvases
+        register(f"jobs.{kind}")
+register(BARRIER)

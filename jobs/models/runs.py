@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from jobs.errors import ResultTimeout, RunCancelled, RunFailed
 from jobs.ids import uuid7
+from jobs.ports import ports
 from jobs.registry import registry
 
 
@@ -169,6 +170,34 @@ class Run(models.Model):
     @property
     def is_ended(self) -> bool:
         return self.status in self.ENDED
+
+    def send(self, event_type: str, payload: Any) -> None:
+        """Give an event to this run alone: its wait of that type takes it."""
+        ports.control.send_event(self.pk, event_type, payload)
+
+    def cancel(self, *, reason: str, by: str = "") -> bool:
+        """Stop the run, or undo a succeeded one; False if it has ended otherwise."""
+        return bool(ports.control.cancel(self.pk, reason=reason, by=by))
+
+    def retry(self, *, reason: str, by: str = "") -> "Run":
+        """Run a failed run again: what was not undone stays."""
+        again: Run = ports.control.retry(self.pk, reason=reason, by=by)
+        return again
+
+    def fork(self, *, from_step: str, reason: str, by: str = "") -> "Run":
+        """Start a new run with the outputs from before the step."""
+        made: Run = ports.control.fork(self.pk, from_step=from_step, reason=reason, by=by)
+        return made
+
+    def resume_rollback(self, *, reason: str, by: str = "") -> "Run":
+        """Try the compensations again that failed for good."""
+        again: Run = ports.control.resume_rollback(self.pk, reason=reason, by=by)
+        return again
+
+    def resolve(self, step: str, reason: str, *, by: str = "") -> "Run":
+        """Mark a compensation that failed as done by hand."""
+        again: Run = ports.control.resolve(self.pk, step=step, reason=reason, by=by)
+        return again
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the run's end and return its typed output; polls the row, `timeout` in seconds.

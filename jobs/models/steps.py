@@ -149,13 +149,18 @@ class Attempt(models.Model):
 
 
 class Join(models.Model):
-    """The meeting point of a group's branches: `live` counts those that still hold a token."""
+    """The meeting point of a group's branches: `live` counts those that still hold a token.
+
+    `cut`: a branch was ended early (`on_failure="skip_rest"`), so nothing behind the group is to
+    run.
+    """
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="joins")
     generation = models.PositiveSmallIntegerField(default=1)
     name = models.CharField(max_length=250)
     live = models.PositiveIntegerField()
+    cut = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [

@@ -137,6 +137,15 @@ JOBS_RESEND_AFTER = timedelta(
     seconds=env.number("JOBS_RESEND_AFTER_SECONDS", default=60, minimum=1, maximum=3600)
 )
 
+# How long a worker goes on with the steps that follow, in place, on one message.
+JOBS_IN_PLACE = timedelta(
+    seconds=env.number("JOBS_IN_PLACE_SECONDS", default=30, minimum=0, maximum=3600)
+)
+# The largest input or output, in bytes of JSON.
+JOBS_MAX_VALUE_BYTES = int(
+    env.number("JOBS_MAX_VALUE_BYTES", default=1024 * 1024, minimum=1024, maximum=64 * 1024 * 1024)
+)
+
 # The relay and deliveries -------------------------------------------------------------------------
 
 RELAY_POLL = timedelta(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
-from jobs import execution, services
+from jobs import dispatch, execution, services
 from jobs.dispatch import WakeUp
 from jobs.models import Run
 from jobs.registry import registry
@@ -22,9 +23,8 @@ class Post:
         self.waiting: list[WakeUp] = []
         self.delivered: list[WakeUp] = []
 
-    def send(self, wake_ups: list[WakeUp]) -> int:
+    def send(self, wake_ups: list[WakeUp]) -> None:
         self.waiting.extend(wake_ups)
-        return len(wake_ups)
 
     def deliver_one(self) -> str:
         wake_up = self.waiting.pop(0)
@@ -60,15 +60,18 @@ def pass_time(by: timedelta = timedelta(days=1)) -> None:
         cursor.execute(
             "UPDATE jobs_steprun SET due_at = due_at - %(by)s::interval,"
             " wake_at = wake_at - %(by)s::interval,"
-            " lease_until = lease_until - %(by)s::interval WHERE status IN ('ready', 'running')",
+            " lease_until = lease_until - %(by)s::interval"
+            " WHERE status IN ('ready', 'running', 'waiting')",
             {"by": f"{by.total_seconds()} seconds"},
         )
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Post:
+def post(monkeypatch: pytest.MonkeyPatch, settings: Settings, transactional_db: None) -> Post:
+    """Messages by hand, one for each step: nothing goes on in place."""
+    settings.JOBS_IN_PLACE = timedelta(0)
     made = Post()
-    monkeypatch.setattr(services, "send", made.send)
+    monkeypatch.setattr(dispatch, "send", made.send)
     return made
 
 

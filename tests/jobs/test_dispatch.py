@@ -17,8 +17,8 @@ from jobs.models import Run, StepRun
 from tests.jobs import flows
 
 
-def wake_up(step: str, number: int = 1, **more: Any) -> WakeUp:
-    return WakeUp(number, uuid7(), step, "orders", **{"is_compensation": False, **more})
+def wake_up(task: str, number: int = 1) -> WakeUp:
+    return WakeUp(number, uuid7(), task, "orders")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.usefixtures("outgoing")
 def test_one_wake_up_that_cannot_be_sent_does_not_hold_up_the_others(sent: list[str]) -> None:
-    send([wake_up("bad"), wake_up("good"), wake_up("good", is_compensation=True)])
+    send([wake_up("bad"), wake_up("good"), wake_up("good.compensate")])
 
     assert flush(10)
     assert sent == ["good", "good.compensate"]

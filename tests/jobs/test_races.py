@@ -61,7 +61,7 @@ def test_siblings_that_end_at_once_start_their_join_once(post: Post) -> None:
     for _ in range(ROUNDS):
         run = race_siblings(post)
 
-        assert [wake_up.step for wake_up in post.waiting] == ["flow-b"]
+        assert [wake_up.task for wake_up in post.waiting] == ["flow-b"]
         assert post.run_to_the_end(run).status == "succeeded"
 
 

@@ -126,7 +126,7 @@ def test_a_wake_up_carries_its_ids_and_its_companys_group(
 
     dispatch.send(
         [
-            dispatch.WakeUp(number, run_id, "some-step", "orders", False, company)
+            dispatch.WakeUp(number, run_id, "some-step", "orders", company)
             for number, (run_id, company) in enumerate(zip(run_ids, companies, strict=True))
         ]
     )

@@ -1,0 +1,76 @@
+"""Places under the limits of steps: asked for before the code runs, given back after it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from jobs import dispatch
+from jobs.calling import Work
+from jobs.errors import LostLease
+from jobs.limits import Limit, Rate, key_of
+from jobs.models import Run
+from jobs.transitions import moves
+from jobs.transitions.claims import Claim
+
+PAUSE = timedelta(seconds=5)  # between looks of one that nobody wakes
+
+
+def admitted(held: Claim, work: Work, arguments: dict[str, Any]) -> bool:
+    """Ask for the places that a step's limits want; without them it waits, no attempt used."""
+    if held.is_compensation:
+        return True
+    options = work.options
+    return ask(held, f"step {work.name}", options.concurrency, options.rate, arguments)
+
+
+def ask(
+    held: Claim,
+    name: str,
+    concurrency: Limit | None,
+    rate: Rate | None,
+    arguments: dict[str, Any],
+    *,
+    of_run: bool = False,
+) -> bool:
+    """Ask for a place under a limit and for a start under a rate; False if the step waits now."""
+    for limit in _apart(concurrency, rate):
+        key = key_of(limit, arguments)
+        wait = moves.admit(
+            held,
+            name=_name(name, limit),
+            key=key,
+            of_run=of_run,
+            places=limit.n if isinstance(limit, Limit) else None,
+            starts=limit.n if isinstance(limit, Rate) else None,
+            per=limit.per if isinstance(limit, Rate) else None,
+            pause=min(PAUSE, settings.JOBS_RESEND_AFTER),
+        )
+        if wait is not None:
+            _line_up(held, _name(name, limit), key, wait)
+            return False
+    return True
+
+
+def _apart(concurrency: Limit | None, rate: Rate | None) -> list[Limit | Rate]:
+    # The place first: it is given back if there is none of the other, a start is not.
+    return [limit for limit in (concurrency, rate) if limit is not None]
+
+
+def _name(name: str, limit: Limit | Rate) -> str:
+    return name if isinstance(limit, Limit) else f"{name} rate"
+
+
+def _line_up(held: Claim, name: str, key: str, wait: timedelta) -> None:
+    waiting_for = Run.WaitingFor.LIMIT
+    if not moves.wait(held, after=wait, waiting_for=waiting_for, limit=(name, key), refund=True):
+        raise LostLease(held.node)
+
+
+def leave(held: Claim, work: Work, arguments: dict[str, Any]) -> None:
+    """Give the step's place to the next in line."""
+    limit = work.options.concurrency
+    if limit is not None and not held.is_compensation:
+        key = key_of(limit, arguments)
+        resend = settings.JOBS_RESEND_AFTER
+        dispatch.send(moves.wake_limited(f"step {work.name}", key, resend=resend))

@@ -1,0 +1,136 @@
+"""One attempt of one step: call its code, record the outcome."""
+
+import traceback
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+
+import structlog
+import svcs
+from django.db import transaction
+
+from jobs import calling
+from jobs.admission import admitted, leave
+from jobs.calling import Work
+from jobs.errors import InvalidInput, InvalidOutput, LostLease
+from jobs.injection import registry as service_registry
+from jobs.interrupt import StepTimeout, time_limit
+from jobs.models import Attempt, StepRun
+from jobs.outcomes import PermanentFailure, Retry, Skip
+from jobs.services import complete, fail, postpone
+from jobs.transitions.claims import Claim
+from jobs.transitions.moves import Outcome
+from jobs.values import error_json
+
+log = structlog.get_logger(__name__)
+
+TRACEBACK_CHARACTERS = 16_000
+MAX_DELAY = timedelta(days=366)
+
+
+class StepFailed(Exception):
+    """An attempt failed and its outcome is recorded; raised so that Celery's monitors show it as
+    failed.
+    """
+
+
+def run(held: Claim, worker: str | None) -> Claim | None:
+    """Make one attempt of a step; return what `worker` goes on with.
+
+    Raises `StepFailed` after recording a failed attempt, `LostLease`, and `UnknownStep` for a step
+    that the deployed code does not have.
+    """
+    work = calling.work_of(held)
+    logger = log.bind(
+        run_id=str(held.run_id), workflow=held.workflow, step=held.node, attempt=held.attempt
+    )
+    if held.attempt > work.options.attempts and not held.pivoted:
+        # each was claimed, and the last worker never came back
+        message = f"no worker survived the step; {work.options.attempts} attempts"
+        fail(held, error=error_json("WorkerLost", message, held.node))
+        raise StepFailed(f"{held.node}: WorkerLost")
+    arguments = calling.arguments_of(work, held)
+    if isinstance(arguments, InvalidInput):
+        return _fail(held, work, arguments)
+    if not admitted(held, work, arguments):
+        return None
+    try:
+        following = _attempt(held, work, arguments, logger, worker)
+    finally:
+        leave(held, work, arguments)
+    return following
+
+
+def _attempt(
+    held: Claim, work: Work, arguments: dict[str, Any], logger: Any, worker: str | None
+) -> Claim | None:
+    try:
+        # An atomic step's writes and its outcome commit together, or not at all.
+        with transaction.atomic() if work.options.atomic else nullcontext():
+            outcome = _call(held, work, arguments, logger)
+            following = complete(held, outcome, worker=worker)
+    except Skip as skip:
+        error = error_json("Skip", str(skip), held.node)
+        skipped = Outcome(StepRun.Status.SKIPPED, error=error, attempt=Attempt.Outcome.SKIPPED)
+        return complete(held, skipped, worker=worker)
+    except LostLease:
+        raise
+    except PermanentFailure as failure:
+        try:
+            undo = calling.encode_undo(work, failure.undo)
+        except InvalidOutput as invalid:  # raised from here it would leave no outcome at all
+            return _fail(held, work, invalid)
+        return _fail(held, work, failure, undo=undo)
+    except (Exception, SystemExit, StepTimeout) as failure:  # whatever the author's code raises
+        return _failed_attempt(held, work, failure, logger)
+    logger.info("step_succeeded")
+    return following
+
+
+def _call(held: Claim, work: Work, arguments: dict[str, Any], logger: Any) -> Outcome:
+    with svcs.Container(service_registry) as container:
+        context = calling.context_of(work, held, arguments, logger, container)
+        with time_limit(work.options.timeout):
+            returned = work.call(context, arguments)
+        output, undo = calling.encode(work, held, returned)
+    return Outcome(
+        StepRun.Status.SUCCEEDED,
+        output=output,
+        undo=undo,
+        attempt=Attempt.Outcome.SUCCEEDED,
+        pivot=work.options.pivot and held.is_forward,
+    )
+
+
+def _failed_attempt(held: Claim, work: Work, failure: BaseException, logger: Any) -> Claim | None:
+    options = work.options
+    outcome = Attempt.Outcome.FAILED
+    if isinstance(failure, StepTimeout):
+        outcome = Attempt.Outcome.TIMEOUT
+    for_good = isinstance(failure, (InvalidInput, InvalidOutput, *options.permanent_on))
+    is_last = for_good or held.attempt >= options.attempts
+    if is_last and not (held.pivoted and held.is_forward):
+        return _fail(held, work, failure, outcome=outcome)
+    delay = options.backoff.maximum if is_last else options.backoff.delay(held.attempt)
+    if isinstance(failure, Retry) and failure.after is not None:
+        delay = min(max(failure.after, timedelta(0)), MAX_DELAY)
+    postpone(held, error=_describe(failure, held.node), delay=delay, outcome=outcome)
+    logger.info("step_postponed", error=repr(failure), delay_seconds=delay.total_seconds())
+    raise StepFailed(f"{held.node}: {type(failure).__name__}: {failure}") from None
+
+
+def _fail(
+    held: Claim,
+    work: Work,
+    failure: BaseException,
+    *,
+    undo: str | None = None,
+    outcome: str = Attempt.Outcome.FAILED,
+) -> Claim | None:
+    fail(held, error=_describe(failure, held.node), undo=undo, outcome=outcome)
+    raise StepFailed(f"{held.node}: {type(failure).__name__}: {failure}") from None
+
+
+def _describe(failure: BaseException, node: str) -> str:
+    trace = "".join(traceback.format_exception(failure))[-TRACEBACK_CHARACTERS:]
+    return error_json(type(failure).__name__, str(failure), node, traceback=trace)

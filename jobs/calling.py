@@ -1,0 +1,183 @@
+"""What a claimed step's code is, what it is called with, and what it may give back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import svcs
+from celery import Task, current_app
+from django.conf import settings
+
+from jobs.context import Context
+from jobs.definitions import Step
+from jobs.errors import InvalidInput, InvalidOutput, UnknownStep
+from jobs.models import StepRun
+from jobs.options import StepOptions
+from jobs.outcomes import UNSET, Done
+from jobs.plain_tasks import call_task, options_of
+from jobs.plan import Kind, Node, evaluate
+from jobs.registry import registry
+from jobs.transitions.claims import Claim
+from jobs.values import Codec, to_json
+from jobs.ways import node_of
+
+ANY = Codec(Any)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The code of a step or compensation, or an ordinary Celery task."""
+
+    name: str
+    options: StepOptions
+    step: Step[Any, Any] | None
+    task: Task[Any, Any] | None
+    call: Callable[[Context, dict[str, Any]], Any]
+
+
+def work_of(held: Claim) -> Work:
+    """Return the deployed code of the claimed step; raises `UnknownStep`."""
+    if held.kind == Kind.TASK:
+        task = current_app.tasks.get(held.step)
+        if task is None:
+            raise UnknownStep(held.step)
+        options = options_of(task)
+        return Work(held.step, options, None, task, lambda ctx, a: call_task(task, ctx.attempt, a))
+    step = registry.step(held.step)
+    if held.is_compensation:
+        return Work(held.step, step.options_, step, None, _compensate(step))
+    return Work(held.step, step.options_, step, None, lambda ctx, a: step.fn(ctx, **a))
+
+
+def _compensate(step: Step[Any, Any]) -> Callable[[Context, dict[str, Any]], Any]:
+    compensation = step.compensation_
+    if compensation is None:
+        raise UnknownStep(f"{step.name}.compensate")
+    fn = compensation.fn
+    return lambda ctx, arguments: fn(ctx, *arguments.values())
+
+
+def arguments_of(work: Work, held: Claim) -> dict[str, Any] | InvalidInput:
+    """Return the step's arguments by parameter, or why they do not fit.
+
+    Raises `UnknownStep` where not the values but the deployed types have changed since the run
+    began: such a run waits for the code.
+    """
+    if held.is_compensation:
+        return _undo_argument(work, held)
+    if not held.is_forward:
+        return _error_argument(work, held)
+    node = node_of(held)
+    values = {
+        name: evaluate(expression, output=held.outputs.__getitem__, inputs=held.input)
+        for name, expression in node.inputs.items()
+        if not (node.kind == Kind.EACH and name == "items")
+    }
+    if node.kind == Kind.EACH:
+        values = {node.extra["item"]: held.value, **values}
+    if work.step is None:
+        return values
+    return _decode(work, held, node, values)
+
+
+def _decode(
+    work: Work, held: Claim, node: Node, values: dict[str, Any]
+) -> dict[str, Any] | InvalidInput:
+    assert work.step is not None  # noqa: S101 - the caller looked
+    parameters = work.step.inputs
+    if not work.step.required <= set(values) <= set(parameters):
+        raise UnknownStep(f"{work.name} with the parameters {', '.join(sorted(values))}")
+    try:
+        return {
+            name: parameters[name].decode(values[name], what=f"input {name} of {held.node}")
+            for name in parameters
+            if name in values
+        }
+    except InvalidInput as error:
+        pinned = node.extra.get("types")
+        if pinned is not None and pinned != work.step.types:
+            raise UnknownStep(
+                f"{work.name} with the types that the run was started with"
+            ) from error
+        return error
+
+
+def _undo_argument(work: Work, held: Claim) -> dict[str, Any] | InvalidInput:
+    assert work.step is not None  # noqa: S101 - tasks have no compensation
+    compensation = work.step.compensation_
+    if compensation is None or compensation.argument is None:
+        return {}
+    (value,) = held.outputs.values() if len(held.outputs) == 1 else (_own(held),)
+    try:
+        return {"value": compensation.argument.decode(value, what=f"input of {held.node}")}
+    except InvalidInput as error:
+        return error
+
+
+def _own(held: Claim) -> Any:
+    return held.outputs[held.node.removesuffix(".compensate")]
+
+
+def _error_argument(work: Work, held: Claim) -> dict[str, Any] | InvalidInput:
+    """Of the step that a workflow tells of its failure: the run's error."""
+    assert work.step is not None  # noqa: S101 - only steps are told
+    ((name, codec),) = work.step.inputs.items()
+    error = StepRun.objects.values_list("run__error", flat=True).get(pk=held.id)
+    try:
+        return {name: codec.decode(error, what=f"input {name} of {held.node}")}
+    except InvalidInput as invalid:
+        return invalid
+
+
+def encode(work: Work, held: Claim, returned: Any) -> tuple[str, str | None]:
+    """Return the output and the undo data as JSON text; raises `InvalidOutput`."""
+    what = f"output of {held.node}"
+    if held.is_compensation or not held.is_forward:
+        return "null", None
+    codec = work.step.output if work.step is not None else ANY
+    undo = None
+    if isinstance(returned, Done):
+        undo = encode_undo(work, returned.undo)
+        returned = returned.value
+    return limited(codec.encode(returned, what=what), what=what), undo
+
+
+def limited(value: Any, *, what: str) -> str:
+    """Return the value as JSON text; what is larger than a value may be raises `InvalidOutput`."""
+    text = to_json(value, what=what)
+    size, allowed = len(text.encode()), settings.JOBS_MAX_VALUE_BYTES
+    if size > allowed:
+        message = (
+            f"has {size:,} bytes as JSON, and {allowed:,} are allowed (JOBS_MAX_VALUE_BYTES):"
+            " store it elsewhere and pass a reference, such as a key or an id"
+        )
+        raise InvalidOutput(what, [{"loc": (), "msg": message, "type": "too_large"}])
+    return text
+
+
+def encode_undo(work: Work, data: Any) -> str | None:
+    """Return undo data as JSON text, None for none; raises `InvalidOutput`."""
+    if data is UNSET:
+        return None
+    compensation = work.step.compensation_ if work.step is not None else None
+    codec = compensation.argument if compensation and compensation.argument else ANY
+    what = f"undo data of {work.name}"
+    return limited(codec.encode(data, what=what), what=what)
+
+
+def context_of(
+    work: Work, held: Claim, arguments: dict[str, Any], logger: Any, container: svcs.Container
+) -> Context:
+    return Context(
+        run_id=held.run_id,
+        step=held.node,
+        attempt=held.attempt,
+        company=held.company,
+        env=held.env,
+        input=next(iter(held.input.values())) if len(held.input) == 1 else held.input,
+        idempotency_key=f"{held.run_id}/{held.node}/{held.generation}",
+        log=logger,
+        services=container,
+        _held=held,
+        _encode_undo=lambda data: encode_undo(work, data),
+    )

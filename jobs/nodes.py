@@ -1,0 +1,194 @@
+"""The engine's own nodes: conditions, pure functions, waits, child runs, lists."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from jobs.addresses import function
+from jobs.admission import ask
+from jobs.calling import limited
+from jobs.errors import InvalidInput, LostLease
+from jobs.models import Run, StepRun
+from jobs.plan import Kind, Node, evaluate
+from jobs.ports import ports
+from jobs.registry import registry
+from jobs.services import cancel, complete, fail
+from jobs.services.events import begin_wait
+from jobs.services.nested import begin_child
+from jobs.services.unfolding import unfold
+from jobs.transitions import moves, waits
+from jobs.transitions.claims import Claim
+from jobs.transitions.moves import Outcome
+from jobs.transitions.rows import clock
+from jobs.values import error_json
+from jobs.ways import node_of
+
+LONGEST = timedelta(days=366)
+
+
+def _value(held: Claim, node: Node, name: str) -> Any:
+    return evaluate(node.inputs[name], output=held.outputs.__getitem__, inputs=held.input)
+
+
+def _done(held: Claim, value: Any, worker: str | None, *, skip: bool = False) -> Claim | None:
+    text = limited(value, what=f"output of {held.node}")
+    outcome = Outcome(StepRun.Status.SUCCEEDED, output=text)
+    return complete(held, outcome, worker=worker, skip=skip)
+
+
+def transform(held: Claim, worker: str | None) -> Claim | None:
+    """Record what a pure function makes of earlier values."""
+    node = node_of(held)
+    fn = function(node.step)
+    arguments = [_value(held, node, name) for name in node.inputs]
+    try:
+        value = fn.call(arguments, what=held.node)
+    except Exception as error:  # the author's function: no second try would do better
+        return _broken(held, error)
+    return _done(held, value, worker)
+
+
+def when(held: Claim, worker: str | None) -> Claim | None:
+    """Ask the predicate, and go into the block or past it."""
+    node = node_of(held)
+    fn = function(node.step)
+    try:
+        holds = bool(fn.call([_value(held, node, "value")], what=held.node))
+    except Exception as error:  # likewise
+        return _broken(held, error)
+    return _done(held, holds, worker, skip=not holds)
+
+
+def _broken(held: Claim, error: Exception) -> Claim | None:
+    return fail(held, error=error_json(type(error).__name__, str(error), held.node))
+
+
+def sleep(held: Claim, worker: str | None) -> Claim | None:
+    """Wait for a moment, without lease or message; then go on."""
+    if held.resumed:
+        return _done(held, None, worker)
+    node = node_of(held)
+    if "seconds" in node.inputs:
+        after = timedelta(seconds=_value(held, node, "seconds"))
+        return _sleep(held, after=after)
+    until, now = _moment(held, _value(held, node, "until")), clock()
+    if until <= now:
+        return _done(held, None, worker)
+    if until - now > LONGEST:
+        raise InvalidInput(held.node, [_issue(f"{until} is more than a year away")])
+    return _sleep(held, until=until, extend=True)  # the run's time-out knows declared times only
+
+
+def _sleep(held: Claim, **moment: Any) -> Claim | None:
+    if not moves.wait(held, waiting_for=Run.WaitingFor.TIME, **moment):
+        raise LostLease(held.node)
+    return None
+
+
+def _moment(held: Claim, value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        message = f"sleep_until takes a moment such as 2026-11-21T12:00:00Z, not {value!r}"
+        raise InvalidInput(held.node, [_issue(message)]) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _issue(message: str) -> dict[str, Any]:
+    return {"loc": (), "msg": message, "type": "value"}
+
+
+def wait(held: Claim, worker: str | None) -> Claim | None:
+    """Wait for an event; its payload is the output, or None when the time is over."""
+    if held.resumed:
+        if held.output is None:
+            waits.forget(held.id)
+        return _done(held, held.output, worker)
+    node = node_of(held)
+    match = json.dumps(_value(held, node, "match"))
+    seconds = float(node.extra["timeout"])
+    if not begin_wait(held, match=match, timeout_seconds=seconds, past=_past):
+        raise LostLease(held.node)
+    return None
+
+
+def _past(event_type: str, company: str | None, since: datetime) -> Iterable[Any]:
+    return ports.events.past(event_type, company, since) if ports.events else ()
+
+
+def child(held: Claim, worker: str | None) -> Claim | None:
+    """Start a child run and wait for its end; in the rollback, undo it and wait for that."""
+    if held.is_compensation:
+        return _undo_child(held, worker)
+    found = Run.objects.filter(parent_id=held.id).first()
+    if found is None:
+        node = node_of(held)
+        encoded = _child_input(held, node)
+        begin_child(held, registry.workflow(held.step), encoded)
+        return None
+    if not found.is_ended:
+        return _wait_for_child(held)
+    if found.status == Run.Status.SUCCEEDED:
+        text = limited(found.output, what=f"output of {held.node}")
+        return complete(held, Outcome(StepRun.Status.SUCCEEDED, output=text), worker=worker)
+    detail = found.error or {}
+    message = f"child run {found.pk} {found.status}: {detail.get('message', '')}"
+    return fail(held, error=error_json("ChildRunFailed", message, held.node), worker=worker)
+
+
+def _child_input(held: Claim, node: Node) -> dict[str, Any]:
+    if node.kind == Kind.EACH:
+        names = [name for name in node.inputs if name != "items"]
+        return {node.extra["item"]: held.value, **{n: _value(held, node, n) for n in names}}
+    return {name: _value(held, node, name) for name in node.inputs}
+
+
+def _wait_for_child(held: Claim) -> Claim | None:
+    # Its end wakes the step at once; this is for the case that the message of it was lost.
+    after = settings.JOBS_RESEND_AFTER
+    if not moves.wait(held, after=after, waiting_for=Run.WaitingFor.CHILD):
+        raise LostLease(held.node)
+    return None
+
+
+def _undo_child(held: Claim, worker: str | None) -> Claim | None:
+    forward = held.node.removesuffix(".compensate")
+    found = Run.objects.filter(
+        parent__run_id=held.run_id, parent__generation=held.generation, parent__node=forward
+    ).first()
+    if found is None:
+        return _done(held, None, worker)
+    if found.status == Run.Status.SUCCEEDED:
+        cancel(found.pk, reason=f"run {held.run_id} is rolled back", by="the engine")
+        found.refresh_from_db()
+    if not found.is_ended:
+        return _wait_for_child(held)
+    if found.rollback == Run.Rollback.INCOMPLETE:
+        message = f"the rollback of child run {found.pk} is incomplete"
+        return fail(held, error=error_json("ChildRunFailed", message, held.node), worker=worker)
+    return _done(held, None, worker)
+
+
+def each(held: Claim, worker: str | None) -> Claim | None:
+    """Unfold into an item for each element of the list; of an empty one, go on."""
+    node = node_of(held)
+    items = None if held.is_compensation else _value(held, node, "items")
+    if items is not None and not isinstance(items, list):
+        raise InvalidInput(held.node, [_issue(f"each() takes a list, not {type(items).__name__}")])
+    if unfold(held, node, items):
+        return None
+    return _done(held, [], worker)
+
+
+def admission(held: Claim, worker: str | None) -> Claim | None:
+    """Wait for the run's place under its workflow's limits."""
+    workflow = registry.workflow(held.step)
+    options = workflow.options_
+    arguments = workflow.decode_input(held.input)
+    name = f"workflow {held.step}"
+    if not ask(held, name, options.concurrency, options.rate, arguments, of_run=True):
+        return None
+    return complete(held, Outcome(StepRun.Status.SUCCEEDED), worker=worker)

@@ -1,0 +1,78 @@
+"""Events for runs that wait for them."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from jobs.errors import InvalidInput, RunRefused, UnknownRun
+from jobs.models import Run
+from jobs.services.sending import send_after_commit
+from jobs.transitions import waits
+from jobs.transitions.claims import Claim
+from jobs.values import to_json
+
+
+def offer_events(events: Sequence[tuple[str, str | None, Any]]) -> int:
+    """Give each `(event_type, company, payload)` to the runs of that company which wait for it;
+    return how many went on. A wait takes one event, the first that matches.
+    """
+    with transaction.atomic():
+        wake_ups = waits.offer(
+            json.dumps([{"type": t, "company": c, "payload": p} for t, c, p in events]),
+            resend=settings.JOBS_RESEND_AFTER,
+        )
+        send_after_commit(wake_ups)
+    return len(wake_ups)
+
+
+def send_event(run_id: UUID, event_type: str, payload: Any) -> None:
+    """Give an event to one run: the wait of that type takes it, now or when it is reached.
+
+    Raises `UnknownRun`, `RunRefused` for a run that has ended, `InvalidInput` for what is no JSON.
+    """
+    what = f"payload of {event_type}"
+    try:
+        text = to_json(payload, what=what)
+    except Exception as error:
+        issues = getattr(error, "issues", [{"loc": (), "msg": str(error), "type": "json"}])
+        raise InvalidInput(what, issues) from error
+    with transaction.atomic():
+        run = Run.objects.filter(pk=run_id).first()
+        if run is None:
+            raise UnknownRun(run_id)
+        if run.is_ended:
+            raise RunRefused(run_id, f"it has ended ({run.status}) and waits for nothing")
+        waits.keep_signal(run_id, event_type=event_type, payload=text)
+        send_after_commit(waits.take_signals(run_id, resend=settings.JOBS_RESEND_AFTER))
+
+
+def begin_wait(held: Claim, *, match: str, timeout_seconds: float, past: Any) -> bool:
+    """Register a wait, then look for what came before it; False if the lease was lost.
+
+    Registered first: an event that the relay routes meanwhile finds the wait, and one that was
+    routed before is in the outbox. Both may find it; the wait takes one.
+    """
+    with transaction.atomic():
+        if not waits.register(held, match=match, seconds=timeout_seconds):
+            return False
+    resend = settings.JOBS_RESEND_AFTER
+    with transaction.atomic():
+        wake_ups = waits.take_signals(held.run_id, resend=resend)
+        if not wake_ups:
+            wake_ups = _from_the_past(held, past)
+        send_after_commit(wake_ups)
+    return True
+
+
+def _from_the_past(held: Claim, past: Any) -> list[Any]:
+    since = Run.objects.values_list("created_at", flat=True).get(pk=held.run_id)
+    for payload in past(held.step, held.company, since):
+        event = json.dumps([{"type": held.step, "company": held.company, "payload": payload}])
+        found = waits.offer(event, resend=settings.JOBS_RESEND_AFTER, step_run_id=held.id)
+        if found:
+            return found
+    return []

@@ -1,0 +1,65 @@
+"""Steps that wait for events, and the events that meet them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from jobs.dispatch import WakeUp
+from jobs.models import Run
+from jobs.transitions import moves
+from jobs.transitions.claims import Claim, wake_up
+from jobs.transitions.rows import rows
+
+
+def register(held: Claim, *, match: str, seconds: float) -> bool:
+    """Let a claimed step wait for an event whose payload contains `match`; False if the lease was
+    lost. `seconds` is the time-out.
+    """
+    timeout = timedelta(seconds=seconds)
+    if not moves.wait(held, after=timeout, waiting_for=Run.WaitingFor.EVENT):
+        return False
+    rows(
+        "INSERT INTO jobs_wait (step_run_id, run_id, company, event_type, match, created_at)"
+        " VALUES (%(id)s, %(run)s, %(company)s, %(type)s, %(match)s::jsonb, clock_timestamp())"
+        " ON CONFLICT (step_run_id) DO NOTHING",
+        {
+            "id": held.id,
+            "run": held.run_id,
+            "company": held.company,
+            "type": held.step,
+            "match": match,
+        },
+    )
+    return True
+
+
+def offer(events: str, *, resend: timedelta, step_run_id: int | None = None) -> list[WakeUp]:
+    """Give events, a JSON array of `{"type", "company", "payload"}`, to the waits that they match;
+    of one step, or of all. The first event that matches a wait ends it.
+    """
+    found = rows(
+        "SELECT * FROM jobs_offer(%(events)s::jsonb, %(step)s, %(resend)s)",
+        {"events": events, "resend": resend, "step": step_run_id},
+    )
+    return [wake_up(row) for row in found]
+
+
+def keep_signal(run_id: UUID, *, event_type: str, payload: str) -> None:
+    """Keep an event that was sent to one run until a wait takes it."""
+    rows(
+        "INSERT INTO jobs_signal (run_id, event_type, payload, created_at)"
+        " VALUES (%(run)s, %(type)s, %(payload)s::jsonb, clock_timestamp())",
+        {"run": run_id, "type": event_type, "payload": payload},
+    )
+
+
+def take_signals(run_id: UUID, *, resend: timedelta) -> list[WakeUp]:
+    """Give the run's waits the oldest matching event each that was sent to it and is not taken."""
+    found = rows(
+        "SELECT * FROM jobs_take_signals(%(run)s, %(resend)s)", {"run": run_id, "resend": resend}
+    )
+    return [wake_up(row) for row in found]
+
+
+def forget(step_run_id: int) -> None:
+    """Remove the wait of a step whose time is over."""
+    rows("DELETE FROM jobs_wait WHERE step_run_id = %(id)s", {"id": step_run_id})

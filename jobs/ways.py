@@ -1,0 +1,114 @@
+"""Where a token goes from each node, as the JSON that the database's functions take.
+
+Built once for each node of a pinned plan and kept: a way depends on the plan, the run's queue, the
+deployed steps' queues, and the queue (`lane`) whose message the worker has in hand.
+"""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from celery import current_app
+
+from jobs.models import Definition, StepRun
+from jobs.plan import COMPENSATE, Entry, Kind, Node, Plan, Way
+from jobs.registry import registry
+from jobs.transitions.claims import Claim
+
+ADMISSION = "jobs.admission"  # the node before a run's first, where its workflow has limits
+CACHED_PLANS = 1_000
+CACHED_WAYS = 20_000
+
+
+@lru_cache(CACHED_PLANS)
+def pinned_plan(definition_id: str) -> Plan:
+    return Plan.from_json(Definition.objects.get(pk=definition_id).plan)
+
+
+def plan_of(held: Claim) -> Plan:
+    """Return the plan that the step is a node of: the pinned one, or the run's rollback."""
+    if held.is_compensation and held.rollback_plan is not None:
+        return Plan.from_json(held.rollback_plan)
+    return pinned_plan(held.definition_id)
+
+
+def node_of(held: Claim) -> Node:
+    """Return the claimed step's node; of an item, its `each`."""
+    return plan_of(held).node(held.each or held.node)
+
+
+def way_of(held: Claim, *, skip: bool = False) -> str:
+    """Return what follows the step, as JSON text; of an item, what follows its `each`."""
+    name = held.each or held.node
+    if held.is_compensation:
+        way = plan_of(held).after(name)
+        return _way_text(way, held.phase, held.run_queue, held.lane)
+    if not held.is_forward:
+        return '{"entry": null, "joins": []}'
+    return _forward(held.definition_id, name, skip, held.run_queue, held.lane)
+
+
+@lru_cache(CACHED_WAYS)
+def _forward(definition_id: str, name: str, skip: bool, run_queue: str, lane: str) -> str:
+    plan = pinned_plan(definition_id)
+    way = Way(plan.start(), ()) if name == ADMISSION else plan.after(name, skip=skip)
+    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane)
+
+
+def entry_text(entry: Entry, *, phase: str, run_queue: str) -> str:
+    """Return an entry whose steps are all to be sent."""
+    return json.dumps(_entry(entry, phase, run_queue, None))
+
+
+def _way_text(way: Way, phase: str, run_queue: str, lane: str) -> str:
+    def entry(found: Entry | None) -> dict[str, Any] | None:
+        return None if found is None else _entry(found, phase, run_queue, lane)
+
+    joins = [{"name": name, "entry": entry(following)} for name, following in way.joins]
+    return json.dumps({"entry": entry(way.entry), "joins": joins})
+
+
+def _entry(entry: Entry, phase: str, run_queue: str, lane: str | None) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "nodes": [_node(node, phase, run_queue) for node in entry.nodes],
+        "joins": [{"name": name, "live": live} for name, live in entry.joins],
+    }
+    if len(entry.nodes) == 1 and _may_run_in_place(entry.nodes[0], phase, run_queue, lane):
+        made["in_place"] = True
+    return made
+
+
+def _node(node: Node, phase: str, run_queue: str) -> dict[str, Any]:
+    is_compensation = phase == StepRun.Phase.COMPENSATION
+    # The claim of an item reads what it needs; its `each` needs the list alone, and reads both.
+    needs = [node.name.removesuffix(COMPENSATE)] if is_compensation else node.needs
+    return {
+        "node": node.name,
+        "step": node.step,
+        "kind": node.kind,
+        "queue": queue_of(node, run_queue),
+        "needs": needs if not (is_compensation and node.kind == Kind.EACH) else [],
+    }
+
+
+def queue_of(node: Node, run_queue: str) -> str:
+    """Return the queue that the node's messages go to; the engine's own work goes to the run's."""
+    if node.queue:
+        return node.queue
+    known = registry.steps.get(node.step) if node.kind in (Kind.STEP, Kind.EACH) else None
+    return (known and known.options_.queue) or run_queue
+
+
+def _may_run_in_place(node: Node, phase: str, run_queue: str, lane: str | None) -> bool:
+    """Whether the worker that has a message of `lane` may go on with the node at once."""
+    if lane is None:
+        return False
+    if not node.is_work:
+        return True
+    if queue_of(node, run_queue) != lane:
+        return False
+    name = node.step + (COMPENSATE if phase == StepRun.Phase.COMPENSATION else "")
+    task = current_app.tasks.get(name)
+    # Celery enforces these for each message, so such a step gets one of its own.
+    limits = ("rate_limit", "time_limit", "soft_time_limit")
+    return task is None or not any(getattr(task, limit, None) for limit in limits)
