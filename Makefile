@@ -15,7 +15,7 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up check bench lock manage
+.PHONY: help setup demo test faults up check bench lock manage
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ demo: setup ## run the main job on real services and show what happened
 
 test: setup ## run the tests: make test ARGS=tests/jobs for some of them
 	@$(BIN)/pytest $(ARGS)
+
+faults: setup ## kill, drop and restart while workflows run: make faults ARGS="--minutes 10 --seed 7"
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 up: setup ## run everything on this machine until Ctrl-C; ARGS="web worker" for some processes
 	@$(BIN)/python -m counterpoint.embedded up $(ARGS)

@@ -1,0 +1,68 @@
+"""`make faults ARGS="--minutes 10 --seed 7"`: histories, seed after seed, until time is up."""
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from counterpoint.embedded import EmbeddedServices
+from counterpoint.embedded.application import prepare
+from tests.services import SETTINGS
+
+SECONDS, RUNS = 30.0, 60
+
+
+def main() -> int:
+    options = _options()
+    os.environ.update(SETTINGS)
+    directory = Path(tempfile.mkdtemp(prefix="counterpoint-faults-"))
+    with EmbeddedServices(directory, durable=False, temporary=True) as services:
+        prepare(services)
+        deadline = time.monotonic() + options.minutes * 60
+        seed = options.seed
+        while True:
+            if not _play(services, seed, options):
+                return 1
+            seed += 1
+            if time.monotonic() >= deadline:
+                return 0
+
+
+def _play(services: EmbeddedServices, seed: int, options: argparse.Namespace) -> bool:
+    """Play one seed on empty tables, print what it came to and return whether all was well."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from tests.faults.history import History
+
+    connection.close()  # the history before has restarted PostgreSQL
+    call_command("flush", verbosity=0, interactive=False)
+    print(f"seed {seed}", end="", flush=True)  # noqa: T201 - the command's output
+    began = time.monotonic()
+    history = History(
+        services, dict(os.environ), seed=seed, seconds=options.seconds, runs=options.runs
+    )
+    outcome = history.play()
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(outcome.counts.items()))
+    print(f": {time.monotonic() - began:.0f} s; {counts}", flush=True)  # noqa: T201
+    if outcome.violations:
+        print(outcome, flush=True)  # noqa: T201
+    return not outcome.violations
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="go on with further seeds so long"
+    )
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of trouble per history")
+    parser.add_argument("--runs", type=int, default=RUNS, help="workflow runs per history")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The Django app that the histories' processes load through EXTRA_APPS."""

@@ -1,0 +1,85 @@
+"""`manage.py start_fault_runs`: start the seed's runs, each at its moment; may be killed and rerun.
+
+Every run is started twice with one key, and once in a transaction that is rolled back.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, InterfaceError, connection, transaction
+
+from jobs import services
+from jobs.errors import IdempotencyConflict
+from tests.faults.app import environment
+from tests.faults.behaviours import plan
+from tests.faults.seeds import rng
+
+ROLLED_BACK = 1_000_000  # added to the numbers of runs that must not exist
+
+
+class Command(BaseCommand):
+    help = "Start the runs of a history of faults."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.began = time.monotonic()
+        todo = sorted(_todo(), key=lambda entry: entry[0])
+        for at, act in todo:
+            time.sleep(max(0.0, at - self._elapsed()))
+            _insist(act)
+
+    def _elapsed(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - environment.number(environment.STARTED_AT)
+
+
+def _todo() -> list[tuple[float, Callable[[], None]]]:
+    """Return what to do when, in seconds since the history's start."""
+    seed = environment.seed()
+    found: list[tuple[float, Callable[[], None]]] = []
+    for number in range(int(environment.number(environment.RUNS))):
+        at = rng(seed, "start", number).uniform(0.0, environment.number(environment.SECONDS) * 0.8)
+        found.append((at, partial(start, number)))
+        cancel_after = plan(seed, number).cancel_after
+        if cancel_after is not None:
+            found.append((at + cancel_after, partial(cancel, number)))
+    return found
+
+
+def start(number: int) -> None:
+    """Start a run twice, which gives one, and once in vain."""
+    seed = environment.seed()
+    name = plan(seed, number).shape.name
+    company = f"company-{number % 3}"
+    for _ in range(2):
+        services.start_workflow(name, number, company=company, idempotency_key=f"fault-{number}")
+    try:
+        services.start_workflow(
+            name, number + ROLLED_BACK, company=company, idempotency_key=f"fault-{number}"
+        )
+    except IdempotencyConflict:
+        pass
+    else:
+        raise AssertionError(f"run {number}: another input under its key was accepted")
+    with transaction.atomic():
+        services.start_workflow(name, number + ROLLED_BACK, company=company)
+        transaction.set_rollback(True)
+
+
+def cancel(number: int) -> None:
+    """Cancel a run, if it is not ending already."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM jobs_run WHERE idempotency_key = %s", [f"fault-{number}"])
+        (run_id,) = cursor.fetchone()
+    services.cancel(run_id, reason="as planned")
+
+
+def _insist(act: Callable[[], None]) -> None:
+    """Do it, again if the database is away meanwhile; all of it may be done twice."""
+    while True:
+        try:
+            return act()
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            time.sleep(0.2)

@@ -1,0 +1,161 @@
+"""One history: start the seed's runs, make trouble, stop it, wait for the end, judge."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import psycopg
+
+from counterpoint.embedded import EmbeddedServices
+from tests.faults import invariants, records
+from tests.faults.app import environment
+from tests.faults.app.journal import TABLES
+from tests.faults.cluster import SILENT_SECONDS, Cluster
+from tests.faults.mischief import Mischief
+from tests.faults.proxy import Proxy
+from tests.faults.report import Blow, Violation, describe
+from tests.faults.timeline import WORKERS, Fault, timeline
+from tests.waiting import POLL_SECONDS, wait_until
+
+PATIENCE_SECONDS = 60.0  # for what is still open when the trouble has ended
+BOOT_SECONDS = 60.0
+REPLAYED_A_SECOND = 6  # of the messages of a history, for each second of its trouble
+
+
+@dataclass
+class Outcome:
+    """What a history came to."""
+
+    seed: int
+    violations: list[Violation]
+    blows: list[Blow]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return describe(self.violations, seed=self.seed, blows=self.blows)
+
+
+class History:
+    """Plays one seed on the given services and database, whose engine tables must be empty."""
+
+    def __init__(
+        self,
+        services: EmbeddedServices,
+        settings: Mapping[str, str],
+        *,
+        seed: int,
+        seconds: float,
+        runs: int,
+    ) -> None:
+        self.seed = seed
+        self.seconds = seconds
+        self.runs = runs
+        self.url = settings["DATABASE_URL"]
+        self.mischief = Mischief(seed)
+        self.blows: list[Blow] = []
+        self.proxy = Proxy(settings["SQS_ENDPOINT_URL"], self.mischief)
+        own = {
+            "SQS_ENDPOINT_URL": self.proxy.url,
+            environment.RUNS: str(runs),
+            environment.SECONDS: str(seconds),
+        }
+        self.cluster = Cluster(services, seed=seed, settings={**settings, **own})
+
+    def play(self) -> Outcome:
+        """Play it to its end and return what was found; leaves no process behind."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(TABLES)
+        with self.proxy:
+            try:
+                return self._play()
+            finally:
+                self.cluster.stop()
+
+    def _play(self) -> Outcome:
+        for name in (*WORKERS, "relay"):
+            self.cluster.start(name)
+        self._wait_for_workers()
+        self._make_trouble()
+        self._make_peace()
+        hanging = self._wait_for_ends()
+        replayed = [] if hanging else self._replay()
+        found = records.read(self.url, seed=self.seed)
+        violations = [*hanging, *invariants.check(found), *replayed]
+        violations += [
+            Violation("setting", f"the proxy could not read {request}")
+            for request in self.proxy.misunderstood
+        ]
+        return Outcome(self.seed, violations, self.blows, self._counts(found))
+
+    def _wait_for_workers(self) -> None:
+        """Trouble makes sense only when somebody works."""
+        for name in WORKERS:
+            wait_until(
+                lambda name=name: " ready." in self.cluster.log(name),  # type: ignore[misc]  # a default binds it
+                what=f"{name} is ready",
+                seconds=BOOT_SECONDS,
+            )
+
+    def _make_trouble(self) -> None:
+        began = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.cluster.settings[environment.STARTED_AT] = str(began)
+        self.cluster.start("starter")
+        faults = timeline(self.seed, seconds=self.seconds)
+        while (elapsed := time.clock_gettime(time.CLOCK_BOOTTIME) - began) < self.seconds:
+            while faults and faults[0].at <= elapsed:
+                self._hit(faults.pop(0))
+            self.cluster.tick()
+            time.sleep(POLL_SECONDS)
+
+    def _hit(self, fault: Fault) -> None:
+        self.blows.append((datetime.now(UTC), str(fault)))
+        if fault.kind == "silence sqs":
+            self.proxy.silence(SILENT_SECONDS)
+        self.cluster.hit(fault)
+
+    def _make_peace(self) -> None:
+        self.cluster.thaw()
+        self.proxy.calm_down()
+        self.blows.append((datetime.now(UTC), "peace"))
+        wait_until(
+            lambda: self.cluster.has_ended("starter"), what="all runs started", seconds=BOOT_SECONDS
+        )
+
+    # The end --------------------------------------------------------------------------------------
+
+    def _wait_for_ends(self) -> list[Violation]:
+        """I1: every run ends; return those that did not within the patience."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            self.cluster.tick()
+            live = [r for r in records.read(self.url, seed=self.seed) if not r.row.is_ended]
+            if not live or time.monotonic() > deadline:
+                return [Violation("I1", f"it hangs: {r.row.status}", r) for r in live]
+            time.sleep(0.25)
+
+    def _replay(self) -> list[Violation]:
+        """I8: messages of the history come once more, late; return what that changed."""
+        before = records.digest(self.url)
+        ids = set(self.proxy.replay(limit=int(self.seconds * REPLAYED_A_SECOND)))
+        try:
+            wait_until(
+                lambda: ids <= self.proxy.deleted, what="every replayed message is acknowledged"
+            )
+        except AssertionError as error:
+            return [Violation("I8", f"{error}; {len(ids - self.proxy.deleted)} of {len(ids)} left")]
+        after = records.digest(self.url)
+        changed = [table for table in before if before[table] != after[table]]
+        return [Violation("I8", f"late messages changed {table}") for table in changed]
+
+    def _counts(self, found: list[records.RunRecord]) -> dict[str, int]:
+        counts: dict[str, int] = {"runs": len(found)}
+        for record in found:
+            row = record.row
+            name = row.status + (f"/{row.rollback}" if row.status != "succeeded" else "")
+            counts[name] = counts.get(name, 0) + 1
+            for tries in record.tries.values():
+                for one in tries:
+                    counts[f"attempts {one.outcome}"] = counts.get(f"attempts {one.outcome}", 0) + 1
+        counts["processes killed or frozen, services restarted"] = len(self.blows) - 1
+        return {**counts, **self.mischief.done}
