@@ -18,6 +18,8 @@ import structlog
 from celery import current_app, signals
 from kombu.exceptions import OperationalError
 
+from jobs.task_ids import new_task_id
+
 log = structlog.get_logger(__name__)
 
 CAPACITY = 100_000  # wake-ups that may wait in one process; about 40 MB
@@ -122,6 +124,7 @@ class _Sender:
             current_app.send_task(
                 wake_up.task,
                 args=[str(wake_up.run_id), wake_up.step_run_id],
+                task_id=new_task_id(wake_up.run_id, wake_up.step_run_id),
                 queue=wake_up.queue,
                 headers={"company": wake_up.company} if wake_up.company else None,
                 ignore_result=True,

@@ -13,9 +13,10 @@ Nothing here waits or raises; without a monitor behind it (`ports.monitor`) it d
 import time
 import traceback
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from jobs.ports import ports
+from jobs.task_ids import new_task_id
 
 Kind = Literal["received", "started", "succeeded", "failed", "retried"]
 
@@ -47,7 +48,7 @@ class InPlaceStep:
         self._began = 0.0
         if not self._is_heard:
             return
-        self.task_id = str(uuid4())
+        self.task_id = new_task_id(run_id, step_run_id)
         self._task, self._hostname = task, hostname
         self._announce(
             "received",

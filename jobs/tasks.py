@@ -7,6 +7,7 @@ from celery import Task, shared_task
 
 from jobs.canvas import BARRIER
 from jobs.execution import StepFailed, perform
+from jobs.interrupt import shared_watchdog
 from jobs.leases import worker_name
 from jobs.plan import Kind
 
@@ -21,9 +22,10 @@ def register(name: str) -> None:
 
     @shared_task(name=name, bind=True, ignore_result=True, acks_late=True, throws=(StepFailed,))
     def run(self: Task[Any, Any], run_id: str, step_run_id: int) -> str:
-        return perform(
-            step_run_id, worker=worker_name(self.request.hostname or "local", os.getpid())
-        )
+        with shared_watchdog():
+            return perform(
+                step_run_id, worker=worker_name(self.request.hostname or "local", os.getpid())
+            )
 
 
 for kind in Kind:

@@ -26,6 +26,7 @@ from kombu import Connection, Exchange, Producer
 from kombu.exceptions import EncodeError
 from kombu.pidbox import Mailbox
 
+from counterpoint import revocation
 from counterpoint.monitor import app as monitor
 
 logger = get_logger(__name__)
@@ -124,7 +125,7 @@ class RemoteControl:
         self._app = consumer.app
         self._node = mailbox.Node(
             consumer.hostname,
-            handlers=control.Panel.data,
+            handlers={**control.Panel.data, **revocation.HANDLERS},
             state=AttributeDict(
                 app=consumer.app, hostname=consumer.hostname, consumer=consumer, tset=set
             ),
