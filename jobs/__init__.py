@@ -13,6 +13,7 @@ from jobs.limits import Debounce, Limit, Rate
 from jobs.moments import sleep, sleep_until, wait_for
 from jobs.outcomes import Done, PermanentFailure, Retry, Skip
 from jobs.schedules import Cron, Every
+from jobs.single import job
 
 __all__ = [
     "Context",
@@ -28,6 +29,7 @@ __all__ = [
     "attach",
     "each",
     "hook",
+    "job",
     "parallel",
     "register_service",
     "sleep",

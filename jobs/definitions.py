@@ -35,7 +35,7 @@ R = TypeVar("R")
 class Workflow(Startable[P, R]):
     """A typed workflow: what it does, read once from its function, and the ways to start it."""
 
-    fn: Callable[P, R]
+    fn: Callable[..., R]
 
     def __init__(
         self, reading: Reading, *, name: str, queue: str, options: WorkflowOptions
@@ -227,11 +227,10 @@ def workflow(
     a step that is given the error, `(ctx, error: dict[str, Any])`, when a run has failed. Raises
     `DefinitionError` at import, naming file, line and remedy.
     """
-    where = caller()
-    options = WorkflowOptions(
-        timeout=duration(timedelta(hours=24) if timeout is None else timeout, f"{where}: timeout"),
-        is_timeout_extended=timeout is None,
-        retention=duration(retention, f"{where}: retention"),
+    options = workflow_options(
+        caller(),
+        timeout=timeout,
+        retention=retention,
         concurrency=concurrency,
         rate=rate,
         priority=priority,
@@ -239,9 +238,8 @@ def workflow(
         debounce=debounce,
         idempotency=idempotency,
         schedule=schedule,
-        on_failure=None if on_failure is None else _told_of_failure(on_failure, where),
+        on_failure=on_failure,
     )
-    check_workflow_options(options, where)
 
     def decorate(fn: Callable[P, R]) -> Workflow[P, R]:
         named = f"{fn.__module__}.{fn.__qualname__}" if name is None else name
@@ -252,6 +250,26 @@ def workflow(
         return made
 
     return decorate
+
+
+def workflow_options(
+    where: str,
+    *,
+    timeout: timedelta | float | None = None,
+    retention: timedelta | float,
+    on_failure: Step[Any, Any] | None,
+    **others: Any,
+) -> WorkflowOptions:
+    """Return the options as they are kept; raises `DefinitionError` for what they do not take."""
+    options = WorkflowOptions(
+        timeout=duration(timedelta(hours=24) if timeout is None else timeout, f"{where}: timeout"),
+        is_timeout_extended=timeout is None,
+        retention=duration(retention, f"{where}: retention"),
+        on_failure=None if on_failure is None else _told_of_failure(on_failure, where),
+        **others,
+    )
+    check_workflow_options(options, where)
+    return options
 
 
 def _told_of_failure(told: Any, where: str) -> str:

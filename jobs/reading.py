@@ -32,7 +32,7 @@ def read(fn: Callable[..., Any], name: str) -> Reading:
     """Call the function with symbols for its inputs; raises `DefinitionError`."""
     where = place(fn)
     inputs, output = codecs_of(fn, skip_first=False)
-    _check_parameters(fn, where)
+    check_parameters(fn, where)
     check_source(fn)
     with tracing(name) as trace:
         symbols = [
@@ -46,8 +46,9 @@ def read(fn: Callable[..., Any], name: str) -> Reading:
     return Reading(where, inputs, output, body, result)
 
 
-def _check_parameters(fn: Callable[..., Any], where: str) -> None:
-    for parameter in inspect.signature(fn).parameters.values():
+def check_parameters(fn: Callable[..., Any], where: str, *, skip_first: bool = False) -> None:
+    """Refuse parameters with defaults, which `start` would not use."""
+    for parameter in list(inspect.signature(fn).parameters.values())[skip_first:]:
         if parameter.default is not parameter.empty:
             raise DefinitionError(
                 f"{where}: parameter {parameter.name!r} has a default, which start() would"
