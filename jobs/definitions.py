@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from celery.canvas import Signature
 
@@ -11,17 +11,15 @@ from jobs.canvas import to_canvas
 from jobs.checking import check_function, check_keys, check_name
 from jobs.cycles import calls_itself
 from jobs.errors import DefinitionError, InvalidInput
-from jobs.fitting import fits
 from jobs.hooks import Hooks, check_attachments
-from jobs.limits import Debounce, Limit, Rate
+from jobs.keywords import WorkflowKeywords, workflow_options
 from jobs.lowering import declared_waits, lower, with_types
 from jobs.options import WorkflowOptions, check_workflow_options
 from jobs.plan import Expression, Kind, Plan
 from jobs.reading import Reading, read
 from jobs.registry import registry
-from jobs.schedules import Schedule
 from jobs.starting import START_OPTIONS, Startable
-from jobs.steps import Compensation, Step, StepDecorator, duration, step
+from jobs.steps import Compensation, Step, StepDecorator, step
 from jobs.symbols import Symbol, express
 from jobs.tracing import caller, current
 from jobs.values import types_of
@@ -204,22 +202,30 @@ class ChildCall(Generic[P, R]):
         return cast(R, self.workflow._record(self.name, self.queue, args, kwargs))
 
 
+@overload
 def workflow(
     *,
     name: str | None = None,
     queue: str = "default",
-    timeout: timedelta | float | None = None,
-    retention: timedelta | float = timedelta(days=30),
-    concurrency: Limit | None = None,
-    rate: Rate | None = None,
-    priority: int = 0,
-    singleton: Callable[..., Any] | None = None,
-    debounce: Debounce | None = None,
-    idempotency: Callable[..., Any] | None = None,
-    schedule: Schedule | None = None,
-    on_failure: Step[Any, Any] | None = None,
-) -> Callable[[Callable[P, R]], Workflow[P, R]]:
-    """Read a function once, now, and make a durable workflow of the steps that it calls.
+    **options: Unpack[WorkflowKeywords],
+) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
+@overload
+def workflow(
+    *,
+    name: str,
+    queue: str = "default",
+    canvas: Signature[Any],
+    **options: Unpack[WorkflowKeywords],
+) -> Workflow[..., Any]: ...
+def workflow(
+    *,
+    name: str | None = None,
+    queue: str = "default",
+    canvas: Signature[Any] | None = None,
+    **options: Unpack[WorkflowKeywords],
+) -> Any:
+    """Read a function once, now, and make a durable workflow of the steps that it calls; or make
+    one of a Celery `canvas` of steps and ordinary tasks.
 
     `timeout` is of the whole run (24 h and the declared sleeps and waits), `retention` how long a
     finished run is kept; both are timedeltas or seconds. `singleton`, `idempotency` and the keys of
@@ -227,24 +233,15 @@ def workflow(
     a step that is given the error, `(ctx, error: dict[str, Any])`, when a run has failed. Raises
     `DefinitionError` at import, naming file, line and remedy.
     """
-    options = workflow_options(
-        caller(),
-        timeout=timeout,
-        retention=retention,
-        concurrency=concurrency,
-        rate=rate,
-        priority=priority,
-        singleton=singleton,
-        debounce=debounce,
-        idempotency=idempotency,
-        schedule=schedule,
-        on_failure=on_failure,
-    )
+    where = caller()
+    kept = workflow_options(where, **options)
+    if canvas is not None:
+        return _of_canvas(canvas, name, where, queue=queue, options=kept)
 
     def decorate(fn: Callable[P, R]) -> Workflow[P, R]:
         named = f"{fn.__module__}.{fn.__qualname__}" if name is None else name
         check_function(fn, named)
-        made: Workflow[P, R] = Workflow(read(fn, named), name=named, queue=queue, options=options)
+        made: Workflow[P, R] = Workflow(read(fn, named), name=named, queue=queue, options=kept)
         made.fn = fn
         made.__doc__ = fn.__doc__
         return made
@@ -252,36 +249,9 @@ def workflow(
     return decorate
 
 
-def workflow_options(
-    where: str,
-    *,
-    timeout: timedelta | float | None = None,
-    retention: timedelta | float,
-    on_failure: Step[Any, Any] | None,
-    **others: Any,
-) -> WorkflowOptions:
-    """Return the options as they are kept; raises `DefinitionError` for what they do not take."""
-    options = WorkflowOptions(
-        timeout=duration(timedelta(hours=24) if timeout is None else timeout, f"{where}: timeout"),
-        is_timeout_extended=timeout is None,
-        retention=duration(retention, f"{where}: retention"),
-        on_failure=None if on_failure is None else _told_of_failure(on_failure, where),
-        **others,
-    )
-    check_workflow_options(options, where)
-    return options
+def _of_canvas(canvas: Signature[Any], name: str | None, where: str, **how: Any) -> Any:
+    from jobs.handwritten import HandWritten, read_canvas
 
-
-def _told_of_failure(told: Any, where: str) -> str:
-    if not isinstance(told, Step) or len(told.inputs) != 1:
-        raise DefinitionError(
-            f"{where}: on_failure={told!r}: it takes a step of one value, the error: (ctx: Context,"
-            " error: dict[str, Any])"
-        )
-    (codec,) = told.inputs.values()
-    if not fits(dict[str, Any], codec.annotation):
-        raise DefinitionError(
-            f"{where}: on_failure: {told!r} is given the error, a dict with type, message and node;"
-            " its parameter does not take that: (ctx: Context, error: dict[str, Any])"
-        )
-    return told.name
+    if name is None:
+        raise DefinitionError(f"{where}: a workflow of a canvas needs its name: workflow(name=…)")
+    return HandWritten(read_canvas(canvas, name, where), name=name, **how)

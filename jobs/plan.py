@@ -8,7 +8,7 @@ same way.
 Stored as JSON: a node is `{"node", "step", "inputs", "queue"}` and, where they differ from a plain
 step's, `"kind"`, `"span"` and `"extra"`; a group is `{"group", "branches"}`, a chain a list of
 both. Values inside are expressions: `{"$ref": node, "path": […]}`, `{"$input": parameter, "path":
-[…]}`, `{"$list": […]}`, `{"$dict": {…}}` or `{"$value": json}`.
+[…]}`, `{"$list": […]}`, `{"$concat": [lists…]}`, `{"$dict": {…}}` or `{"$value": json}`.
 """
 
 import hashlib
@@ -296,7 +296,7 @@ def references(expression: Expression) -> Iterator[str]:
     """Yield the nodes that an expression uses."""
     if "$ref" in expression:
         yield expression["$ref"]
-    for child in expression.get("$list", ()):
+    for child in (*expression.get("$list", ()), *expression.get("$concat", ())):
         yield from references(child)
     for child in expression.get("$dict", {}).values():
         yield from references(child)
@@ -310,6 +310,9 @@ def evaluate(
         return expression["$value"]
     if "$list" in expression:
         return [evaluate(child, output=output, inputs=inputs) for child in expression["$list"]]
+    if "$concat" in expression:
+        parts = [evaluate(part, output=output, inputs=inputs) for part in expression["$concat"]]
+        return [item for part in parts for item in part]
     if "$dict" in expression:
         return {
             key: evaluate(child, output=output, inputs=inputs)

@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from jobs.context import Context
-from jobs.definitions import Workflow, workflow_options
+from jobs.definitions import Workflow
+from jobs.keywords import workflow_options
 from jobs.limits import Debounce, Limit, Rate
 from jobs.outcomes import Done
 from jobs.plan import Chain, Node
