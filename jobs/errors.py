@@ -13,7 +13,8 @@ JobsError
 ├── LostLease               another worker owns the step now; the outcome was not recorded
 ├── ResultTimeout           the run has not ended yet
 ├── RunFailed               the run ended `failed`
-└── RunCancelled            the run ended `cancelled`
+├── RunCancelled            the run ended `cancelled`
+└── InvalidKey              an API key that is unknown, revoked or has expired
 """
 
 from collections.abc import Mapping, Sequence
@@ -126,3 +127,7 @@ class RunFailed(_Ended):
 
 class RunCancelled(_Ended):
     """The run ended `cancelled`."""
+
+
+class InvalidKey(JobsError):
+    """The API key is unknown, revoked or has expired; the text says which."""

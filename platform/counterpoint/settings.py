@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "ninja",  # for the pages of /api/v1/docs
     "django_celery_beat",
     "django_celery_results",
     "counterpoint",
@@ -78,6 +79,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "counterpoint.health.HealthMiddleware",
+    "counterpoint.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -145,6 +147,8 @@ JOBS_IN_PLACE = timedelta(
 JOBS_MAX_VALUE_BYTES = int(
     env.number("JOBS_MAX_VALUE_BYTES", default=1024 * 1024, minimum=1024, maximum=64 * 1024 * 1024)
 )
+# Of a request's body; JSON as sent may be longer than as stored.
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(2_621_440, 2 * JOBS_MAX_VALUE_BYTES)
 
 # The relay and deliveries -------------------------------------------------------------------------
 
