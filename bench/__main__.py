@@ -1,6 +1,8 @@
 """`python -m bench`: measure, print one table and write var/bench.json."""
 
 import argparse
+import os
+import shutil
 import signal
 import sys
 import time
@@ -12,7 +14,7 @@ from rich.console import Console
 from bench import profiles
 from bench.errors import BenchError
 from bench.measures import MEASURES
-from bench.rows import Row, write
+from bench.rows import Row, skipped, write
 from bench.setup import Setup
 from bench.shape import FINISHED_RUNS
 from bench.stage import ENVIRONMENT, Stage
@@ -21,6 +23,7 @@ from counterpoint.embedded import EmbeddedError, EmbeddedServices, application
 from counterpoint.exits import EXIT_CODE, one_line_errors
 
 DIRECTORY = application.ROOT / "var" / "bench"
+LOGS = application.ROOT / "var" / "bench-logs"
 RESULT = application.ROOT / "var" / "bench.json"
 
 
@@ -53,15 +56,19 @@ def measure(setup: Setup, names: list[str], console: Console) -> list[Row]:
         for name in names:
             began = time.monotonic()
             status.update(f"measuring: {name}")
-            rows += MEASURES[name](setup)
+            try:
+                rows += MEASURES[name](setup)
+            except (BenchError, EmbeddedError) as error:  # the others are worth having
+                rows.append(skipped(name, unit="", why=str(error)))
             console.print(f"{name}: {time.monotonic() - began:.0f} s", style="dim")
     return rows
 
 
-def run(chosen: argparse.Namespace, console: Console) -> None:
-    """Bring the services up, measure or profile, show and write what was found."""
-    import os
+def run(chosen: argparse.Namespace, console: Console) -> bool:
+    """Bring the services up, measure or profile, show and write what was found.
 
+    Returns whether all of it could be measured.
+    """
     os.environ.update(ENVIRONMENT)
     with EmbeddedServices(DIRECTORY, temporary=True) as services:
         stage = Stage(services)
@@ -69,15 +76,20 @@ def run(chosen: argparse.Namespace, console: Console) -> None:
         application.prepare(services)
         if chosen.profile:
             console.print(profiles.PROFILES[chosen.profile](stage), markup=False, highlight=False)
-            return
+            return True
         setup = Setup(stage, rounds=chosen.rounds, finished_runs=chosen.finished_runs)
         rows = measure(setup, chosen.only, console)
+        shutil.copytree(services.directory / "logs", LOGS, dirs_exist_ok=True)
     write(rows, chosen.output)
     title = f"PostgreSQL with {durable}; medians of {chosen.rounds}, measured by turns"
     console.print(table(rows, title=title))
     goals = [row for row in rows if row.goal]
     met = sum(bool(row.met) for row in goals)
     console.print(f"{met} of {len(goals)} goals met beyond the noise; rows in {chosen.output}")
+    failed = [row for row in rows if row.value is None]
+    if failed:
+        console.print(f"{len(failed)} rows are without a figure; logs of the run in {LOGS}")
+    return not failed
 
 
 def main() -> int:
@@ -86,14 +98,14 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     with one_line_errors():
         try:
-            run(chosen, console)
+            return 0 if run(chosen, console) else 1
         except KeyboardInterrupt:
             console.print("stopped")
             return 130
         except (EmbeddedError, BenchError) as error:
             sys.stderr.write(f"{error}\n")
             return EXIT_CODE
-    return 0
+    return EXIT_CODE
 
 
 if __name__ == "__main__":

@@ -25,8 +25,6 @@ def _worker(stage: Stage, flow: str, *, output: int, at_most: int) -> str:
 
 def _probe(stage: Stage, do: str, count: int) -> str:
     with stage.probe("engine") as probe:
-        if do == "start_many" and not probe.ask("can_start_many"):
-            return "workflows have no start_many() yet\n"
         if do != "start_many":
             probe.ask(do, count=count)
         return str(probe.ask("profile", handler=do, count=count))

@@ -25,9 +25,15 @@ class Series:
     def noise(self) -> float:
         """How far A lies from A: the median over the rounds of what two figures of one differ by.
 
-        A fraction of the lower figure: 0.1 says that A was measured as 1.1 times itself.
+        A fraction of the lower figure: 0.1 says that A was measured as 1.1 times itself. Zero for
+        figures of zero.
         """
-        return median(max(pair) / min(pair) - 1 for pair in self.pairs)
+        return median(max(pair) / min(pair) - 1 if any(pair) else 0.0 for pair in self.pairs)
+
+
+def exact(count: float) -> Series:
+    """Return the series of what was counted: without noise, however often."""
+    return Series(((count, count),))
 
 
 def interleave(contestants: Mapping[str, Measure], *, rounds: int) -> dict[str, Series]:

@@ -1,13 +1,9 @@
 """Workflows of steps that do nothing, so that what is measured is the engine."""
 
-from collections.abc import Callable
-from typing import Any
-
-import jobs
 from bench.profiling import profile_pool_processes
 from bench.shape import ENGINE_QUEUES as QUEUES
 from bench.shape import STEPS, WIDTH
-from jobs import Context, parallel, step, workflow
+from jobs import Context, each, parallel, step, workflow
 
 profile_pool_processes()
 
@@ -42,15 +38,6 @@ def chord(token: int) -> int:
     return join(list(parallel(*[noop(token) for _ in range(WIDTH)])))
 
 
-def _each() -> Callable[..., Any] | None:
-    found: Callable[..., Any] | None = getattr(jobs, "each", None)
-    return found
-
-
-each = _each()
-if each is not None:
-    fan_out = each
-
-    @workflow(name="bench/each", queue=QUEUES[0])
-    def spread_items(tokens: list[int]) -> int:
-        return join(fan_out(tokens, noop))
+@workflow(name="bench/each", queue=QUEUES[0])
+def spread_items(tokens: list[int]) -> int:
+    return join(each(tokens, noop))

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 from bench.contestants import Celery, Engine
 from bench.measures.limit import commits
-from bench.rows import Goal, Row, at_least, measured, skipped
+from bench.rows import Goal, Row, at_least, measured
 from bench.samples import Measure, Series, interleave
 from bench.setup import Setup
 from bench.shape import ENGINE_QUEUES, PEER_QUEUE, PEER_QUEUES, STEPS, WIDTH
@@ -96,7 +96,7 @@ def spread(setup: Setup) -> list[Row]:
     five = {"engine": found["engine"], "celery": found["spread"]}
     return [
         row("chain of 5, each step on another queue", found, goal=at_least(1, of="ratio")),
-        row("the same", five, label="Celery chain over 5 queues"),
+        row("chain of 5, likewise Celery's", five, label="Celery chain over 5 queues"),
     ]
 
 
@@ -107,10 +107,8 @@ def chord(setup: Setup) -> list[Row]:
             "engine": both.engine("bench/chord", output=WIDTH, at_most=CHORDS).drain,
             "celery": both.celery("chord", at_most=CHORDS).drain,
         }
-        has_each = both.probe.ask("has_each")
-        if has_each:
-            each = both.engine("bench/each", output=WIDTH, at_most=CHORDS)
-            contestants["each"] = each.drain
+        each = both.engine("bench/each", output=WIDTH, at_most=CHORDS)
+        contestants["each"] = each.drain
         found = interleave(contestants, rounds=setup.rounds)
     label = "Celery chord, Redis results"
     note = "every join once, checked"
@@ -124,8 +122,6 @@ def chord(setup: Setup) -> list[Row]:
         )
     ]
     name = f"each() of {WIDTH}, 2 worker processes"
-    if not has_each:
-        return [*rows, skipped(name, unit="runs/s", why="jobs has no each() yet")]
     pair = {"engine": found["each"], "celery": found["celery"]}
     return [*rows, row(name, pair, label=label, note=note)]
 

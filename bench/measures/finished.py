@@ -15,7 +15,7 @@ def measure(setup: Setup) -> list[Row]:
     full_env = {"DATABASE_URL": stage.create_database("bench_full")}
     with stage.probe("engine", empty_env) as empty, stage.probe("engine", full_env) as full:
         for probe in (empty, full):
-            probe.ask("migrate")
+            probe.ask("prepare")
             probe.ask("starts", count=STARTS)
         rows = full.ask("fill_finished", count=setup.finished_runs, seconds=FILL_SECONDS)
         found = interleave(

@@ -2,7 +2,7 @@
 
 from bench.errors import BenchError
 from bench.measures.limit import commits
-from bench.rows import Row, at_least, at_most, measured, skipped
+from bench.rows import Row, at_least, at_most, measured
 from bench.samples import interleave
 from bench.setup import Setup
 from bench.shape import STARTED_AT_ONCE
@@ -31,13 +31,7 @@ def many(setup: Setup) -> list[Row]:
     last = f"start_many() of {STARTED_AT_ONCE:,} runs, last message sent"
     env = {"DATABASE_URL": setup.stage.create_database("bench_many")}
     with setup.stage.probe("engine", env) as probe:
-        if not probe.ask("can_start_many"):
-            why = "workflows have no start_many() yet"
-            return [
-                skipped(name, unit="runs/s", why=why, goal=goal),
-                skipped(last, unit="s", why=why),
-            ]
-        probe.ask("migrate")
+        probe.ask("prepare")
         sent: list[float] = []
 
         def returned() -> float:

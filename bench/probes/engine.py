@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -17,6 +18,7 @@ from django.db import connection  # noqa: E402
 from bench import fill  # noqa: E402
 from bench.errors import BenchError  # noqa: E402
 from bench.flows import workflows  # noqa: E402
+from bench.proxy import CountingProxy  # noqa: E402
 from bench.shape import ENGINE_QUEUES, STEPS, WIDTH  # noqa: E402
 from counterpoint import sqs  # noqa: E402
 from jobs import dispatch, execution  # noqa: E402
@@ -26,12 +28,13 @@ from jobs.registry import registry  # noqa: E402
 COMPANY = "bench"
 WORKER = "bench:probe:1"
 POLL_SECONDS = 0.02
-FLUSH_SECONDS = 60.0
+FLUSH_SECONDS = 120.0
 
 
-def migrate() -> None:
-    """Make the tables in a database of one's own."""
+def prepare() -> None:
+    """Make the tables in a database of one's own, and the queues."""
     call_command("migrate", verbosity=0, interactive=False)
+    call_command("ensure_queues", verbosity=0)
 
 
 def start(flow: str, count: int) -> dict[str, Any]:
@@ -48,9 +51,8 @@ def _input(flow: str) -> Any:
 
 def settle() -> None:
     """Wait until every message of the runs started here has been sent."""
-    flush = getattr(dispatch, "flush", None)
-    if flush is not None:
-        flush(timeout=FLUSH_SECONDS)
+    if not dispatch.flush(timeout=FLUSH_SECONDS):
+        raise BenchError(f"messages were not sent within {FLUSH_SECONDS:g} s")
 
 
 def wait(ids: list[str], output: int, wait_seconds: float) -> float:
@@ -88,19 +90,52 @@ def _check_attempts(ids: list[str]) -> None:
 
 def steps(count: int) -> list[float]:
     """Run chains to their ends in this process; return each one's milliseconds a step."""
-    return [_perform(workflows.chain.start(1, company=COMPANY).pk) for _ in range(count)]
+    runs = (workflows.chain.start(1, company=COMPANY) for _ in range(count))
+    return [_perform(run.pk) / STEPS for run in runs]
 
 
 def _perform(run_id: Any) -> float:
-    """Do what a worker does for each message of the run, without the message."""
+    """Do what a worker does for each message of the run, and return the milliseconds of it."""
     seconds = 0.0
+    for step_run_id in _ready(run_id):
+        began = time.perf_counter()
+        execution.perform(step_run_id, worker=WORKER)
+        seconds += time.perf_counter() - began
+    return seconds * 1000
+
+
+def _ready(run_id: Any) -> Iterator[int]:
+    """Yield the steps that a message has been sent for, until there is none any more."""
     ready = StepRun.objects.filter(run_id=run_id, status=StepRun.Status.READY)
     while found := list(ready.values_list("pk", flat=True)):
-        for step_run_id in found:
-            began = time.perf_counter()
+        yield from found
+
+
+def counts(flow: str) -> dict[str, int]:
+    """Return the round trips to Postgres and the messages to SQS of one run, its start's left out
+    of the first.
+
+    What goes over the wire is counted, so that nothing the driver sends by itself is missed.
+    """
+    workflow = registry.workflow(flow)
+    _perform(workflow.start(_input(flow), company=COMPANY).pk)  # reads what is read once a process
+    clear()
+    run_id = workflow.start(_input(flow), company=COMPANY).pk
+    connection.close()
+    port = connection.settings_dict["PORT"]
+    with CountingProxy(connection.settings_dict["HOST"], int(port)) as proxy:
+        connection.settings_dict["PORT"] = str(proxy.port)
+        trips = 0
+        for step_run_id in _ready(run_id):
+            before = proxy.turns
             execution.perform(step_run_id, worker=WORKER)
-            seconds += time.perf_counter() - began
-    return seconds * 1000 / STEPS
+            trips += proxy.turns - before
+        connection.close()
+    connection.settings_dict["PORT"] = port
+    settle()
+    messages = _messages(ENGINE_QUEUES)
+    clear()
+    return {"round_trips": trips, "messages": messages}
 
 
 def starts(count: int) -> float:
@@ -114,14 +149,6 @@ def starts(count: int) -> float:
     return median(found) * 1000
 
 
-def can_start_many() -> bool:
-    return hasattr(workflows.chain, "start_many")
-
-
-def has_each() -> bool:
-    return workflows.each is not None
-
-
 def start_many(count: int) -> dict[str, float]:
     """Start runs at once; return the seconds until it returned and until SQS had every message."""
     began = time.perf_counter()
@@ -132,7 +159,10 @@ def start_many(count: int) -> dict[str, float]:
         (stored,) = cursor.fetchone()
     if stored != count:
         raise BenchError(f"start_many stored {stored} runs of {count}")
-    _wait_for_messages(count)
+    while _messages(ENGINE_QUEUES[:1]) < count:
+        if time.perf_counter() - began > FLUSH_SECONDS:
+            raise BenchError(f"not all of {count} messages came within {FLUSH_SECONDS:g} s")
+        time.sleep(POLL_SECONDS)
     sent = time.perf_counter() - began
     clear()
     with connection.cursor() as cursor:
@@ -140,18 +170,15 @@ def start_many(count: int) -> dict[str, float]:
     return {"returned": returned, "sent": sent}
 
 
-def _wait_for_messages(count: int) -> None:
+def _messages(queues: Sequence[str]) -> int:
+    """Return how many messages wait in the queues together."""
     client = sqs.client()
-    url = sqs.find(client, ENGINE_QUEUES[0])
-    deadline = time.monotonic() + 120
-    while True:
-        answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        found = int(answer["Attributes"]["ApproximateNumberOfMessages"])
-        if found >= count:
-            return
-        if time.monotonic() > deadline:
-            raise BenchError(f"{found} of {count} messages came to the queue within 120 s")
-        time.sleep(POLL_SECONDS)
+    name = "ApproximateNumberOfMessages"
+    answers = (
+        client.get_queue_attributes(QueueUrl=sqs.find(client, queue), AttributeNames=[name])
+        for queue in queues
+    )
+    return sum(int(answer["Attributes"][name]) for answer in answers)
 
 
 def clear() -> None:
@@ -173,7 +200,6 @@ def fill_finished(count: int) -> int:
 HANDLERS = {
     function.__name__: function
     for function in (
-        migrate, start, settle, wait, steps, starts, can_start_many, has_each, start_many, clear,
-        fill_finished,
+        prepare, start, settle, wait, steps, counts, starts, start_many, clear, fill_finished,
     )
 }  # fmt: skip
