@@ -108,10 +108,9 @@ def _failed_attempt(held: Claim, work: Work, failure: BaseException, logger: Any
     if isinstance(failure, StepTimeout):
         outcome = Attempt.Outcome.TIMEOUT
     for_good = isinstance(failure, (InvalidInput, InvalidOutput, *options.permanent_on))
-    is_last = for_good or held.attempt >= options.attempts
-    if is_last and not (held.pivoted and held.is_forward):
+    if for_good or held.attempt >= options.attempts:
         return _fail(held, work, failure, outcome=outcome)
-    delay = options.backoff.maximum if is_last else options.backoff.delay(held.attempt)
+    delay = options.backoff.delay(held.attempt)
     if isinstance(failure, Retry) and failure.after is not None:
         delay = min(max(failure.after, timedelta(0)), MAX_DELAY)
     postpone(held, error=_describe(failure, held.node), delay=delay, outcome=outcome)

@@ -69,7 +69,7 @@ def arguments_of(work: Work, held: Claim) -> dict[str, Any] | InvalidInput:
         return _error_argument(work, held)
     node = node_of(held)
     values = {
-        name: evaluate(expression, output=held.outputs.__getitem__, inputs=held.input)
+        name: evaluate(expression, output=held.outputs.get, inputs=held.input)
         for name, expression in node.inputs.items()
         if not (node.kind == Kind.EACH and name == "items")
     }

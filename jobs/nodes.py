@@ -30,7 +30,7 @@ LONGEST = timedelta(days=366)
 
 
 def _value(held: Claim, node: Node, name: str) -> Any:
-    return evaluate(node.inputs[name], output=held.outputs.__getitem__, inputs=held.input)
+    return evaluate(node.inputs[name], output=held.outputs.get, inputs=held.input)
 
 
 def _done(held: Claim, value: Any, worker: str | None, *, skip: bool = False) -> Claim | None:

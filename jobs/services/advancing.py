@@ -1,5 +1,6 @@
 """A claimed step has ended, failed or must wait: record it and move its token on."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -11,6 +12,7 @@ from jobs.models import Attempt, Run, StepRun
 from jobs.outputs import result_text
 from jobs.plan import Kind
 from jobs.registry import registry
+from jobs.retry import Backoff
 from jobs.services.sending import send_after_commit
 from jobs.services.sweeping import give_up_unstarted
 from jobs.services.turning import run_ended, turn
@@ -42,7 +44,8 @@ def complete(
     )
     if moved.lost:
         raise LostLease(held.node)
-    return settle(held, moved)
+    following = settle(held, moved)
+    return replace(following, pivoted=True) if following and outcome.pivot else following
 
 
 def settle(held: Claim, moved: Moved) -> Claim | None:
@@ -86,9 +89,13 @@ def fail(
     """Record that a step failed for good, and what its `on_failure` says of the run.
 
     By default the run stops, and turns once nothing is live. A compensation that failed is
-    recorded, and the unwinding of the others goes on. Raises `LostLease`.
+    recorded, and the unwinding of the others goes on. Past the run's point of no return the step is
+    tried again, until the run's time is over. Raises `LostLease`.
     """
     policy = _policy(held)
+    if held.pivoted and held.is_forward and policy == "rollback":
+        postpone(held, error=error, delay=_longest_backoff(held), outcome=outcome)
+        return None
     ended = Outcome(
         StepRun.Status.FAILED,
         undo=undo,
@@ -108,6 +115,11 @@ def fail(
 def _policy(held: Claim) -> str:
     known = registry.steps.get(held.step) if held.kind == Kind.STEP else None
     return known.options_.on_failure if known else "rollback"
+
+
+def _longest_backoff(held: Claim) -> timedelta:
+    known = registry.steps.get(held.step) if held.kind == Kind.STEP else None
+    return known.options_.backoff.maximum if known else Backoff().maximum
 
 
 def wait_for_code(held: Claim, *, reason: str) -> None:
