@@ -3,12 +3,20 @@
 import os
 from collections.abc import Mapping
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
 
 from counterpoint.embedded import EmbeddedServices
 from tests.services import running
+
+
+# Machines are shared: how long an example takes says nothing.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
