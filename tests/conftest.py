@@ -11,7 +11,6 @@ from django.db import connection
 from counterpoint.embedded import EmbeddedServices
 from tests.services import running
 
-
 # Machines are shared: how long an example takes says nothing.
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
