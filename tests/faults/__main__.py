@@ -12,7 +12,7 @@ from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.application import prepare
 from tests.services import SETTINGS
 
-SECONDS, RUNS = 30.0, 60
+SECONDS, RUNS = 20.0, 40
 
 
 def main() -> int:

@@ -120,6 +120,12 @@ class RunRecord:
     lines: list[Line] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
 
+    @property
+    def moves(self) -> int:
+        """How much has happened: grows with everything that does."""
+        ends = sum(step.finished_at is not None for step in self.steps.values())
+        return ends + sum(map(len, self.tries.values())) + len(self.lines) + self.row.is_ended
+
     def forward(self) -> dict[str, StepRow]:
         return {node: row for node, row in self.steps.items() if row.phase == "forward"}
 

@@ -24,14 +24,21 @@ class Command(BaseCommand):
     help = "Start the runs of a history of faults."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.began = time.monotonic()
         todo = sorted(_todo(), key=lambda entry: entry[0])
+        first = todo[0][0]
         for at, act in todo:
-            time.sleep(max(0.0, at - self._elapsed()))
+            _insist(partial(_wait_until, at - first))
             _insist(act)
 
-    def _elapsed(self) -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - environment.number(environment.STARTED_AT)
+
+def _wait_until(seconds: float) -> None:
+    """Sleep until so long after the first run's start, by the database's clock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM clock_timestamp() - min(created_at))::float FROM jobs_run"
+        )
+        (elapsed,) = cursor.fetchone()
+    time.sleep(max(0.0, seconds - (elapsed or 0.0)))
 
 
 def _todo() -> list[tuple[float, Callable[[], None]]]:
