@@ -21,9 +21,13 @@ RETRY_SECONDS = 1.0  # while the database is away: the leases last three interva
 BOOT = secrets.token_hex(4)
 
 
-def worker_name(hostname: str, pid: int) -> str:
-    """Return the name under which a pool process holds its leases."""
-    return f"{hostname}:{BOOT}:{pid}"
+def worker_name(hostname: str, pid: int, message: str) -> str:
+    """Return the name under which a pool process holds leases while it works on one message.
+
+    The message's id is in it because a process that could not record an outcome (the database was
+    away) goes on with other messages: their leases are extended, that of what it left is not.
+    """
+    return f"{hostname}:{BOOT}:{pid}:{message}"
 
 
 class LeaseHeart(threading.Thread):
@@ -50,10 +54,13 @@ class LeaseHeart(threading.Thread):
 
     def beat(self) -> int:
         """Extend once; return how many leases."""
-        pids = {request.worker_pid for request in list(state.active_requests)} - {None}
-        if not pids:
+        names = [
+            worker_name(self.hostname, request.worker_pid, request.id)
+            for request in list(state.active_requests)
+            if request.worker_pid is not None
+        ]
+        if not names:
             return 0
-        names = [worker_name(self.hostname, pid) for pid in pids]
         return claims.extend_leases(names, lease=settings.JOBS_LEASE)
 
     def stop(self) -> None:

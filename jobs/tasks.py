@@ -23,9 +23,8 @@ def register(name: str) -> None:
     @shared_task(name=name, bind=True, ignore_result=True, acks_late=True, throws=(StepFailed,))
     def run(self: Task[Any, Any], run_id: str, step_run_id: int) -> str:
         with shared_watchdog():
-            return perform(
-                step_run_id, worker=worker_name(self.request.hostname or "local", os.getpid())
-            )
+            hostname, message = self.request.hostname or "local", str(self.request.id)
+            return perform(step_run_id, worker=worker_name(hostname, os.getpid(), message))
 
 
 for kind in Kind:
