@@ -7,6 +7,7 @@ from django.conf import settings
 
 from jobs import dispatch
 from jobs.calling import Work
+from jobs.crashpoints import Point, reached
 from jobs.errors import LostLease
 from jobs.limits import Limit, Rate, key_of
 from jobs.models import Run
@@ -48,7 +49,9 @@ def ask(
         )
         if wait is not None:
             _line_up(held, _name(name, limit), key, wait)
+            reached(Point.LINED_UP)
             return False
+        reached(Point.ADMITTED)
     return True
 
 
@@ -73,4 +76,6 @@ def leave(held: Claim, work: Work, arguments: dict[str, Any]) -> None:
     if limit is not None and not held.is_compensation:
         key = key_of(limit, arguments)
         resend = settings.JOBS_RESEND_AFTER
-        dispatch.send(moves.wake_limited(f"step {work.name}", key, resend=resend))
+        wake_ups = moves.wake_limited(f"step {work.name}", key, resend=resend)
+        reached(Point.PLACE_PASSED_ON)
+        dispatch.send(wake_ups)

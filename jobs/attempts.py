@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-import svcs
 from django.db import transaction
 
 from jobs import calling
 from jobs.admission import admitted, leave
 from jobs.calling import Work
+from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
-from jobs.injection import registry as service_registry
+from jobs.injection import service_container
 from jobs.interrupt import StepTimeout, time_limit
 from jobs.models import Attempt, StepRun
 from jobs.outcomes import PermanentFailure, Retry, Skip
@@ -69,13 +69,16 @@ def _attempt(
         with transaction.atomic() if work.options.atomic else nullcontext():
             outcome = _call(held, work, arguments, logger)
             following = complete(held, outcome, worker=worker)
+        reached(Point.OUTCOME_COMMITTED)
     except Skip as skip:
+        reached(Point.CODE_RAISED)
         error = error_json("Skip", str(skip), held.node)
         skipped = Outcome(StepRun.Status.SKIPPED, error=error, attempt=Attempt.Outcome.SKIPPED)
         return complete(held, skipped, worker=worker)
     except LostLease:
         raise
     except PermanentFailure as failure:
+        reached(Point.CODE_RAISED)
         try:
             undo = calling.encode_undo(work, failure.undo)
         except InvalidOutput as invalid:  # raised from here it would leave no outcome at all
@@ -88,10 +91,11 @@ def _attempt(
 
 
 def _call(held: Claim, work: Work, arguments: dict[str, Any], logger: Any) -> Outcome:
-    with svcs.Container(service_registry) as container:
+    with service_container() as container:
         context = calling.context_of(work, held, arguments, logger, container)
         with time_limit(work.options.timeout):
             returned = work.call(context, arguments)
+        reached(Point.CODE_RETURNED)
         output, undo = calling.encode(work, held, returned)
     return Outcome(
         StepRun.Status.SUCCEEDED,
@@ -103,6 +107,7 @@ def _call(held: Claim, work: Work, arguments: dict[str, Any], logger: Any) -> Ou
 
 
 def _failed_attempt(held: Claim, work: Work, failure: BaseException, logger: Any) -> Claim | None:
+    reached(Point.CODE_RAISED)
     options = work.options
     outcome = Attempt.Outcome.FAILED
     if isinstance(failure, StepTimeout):

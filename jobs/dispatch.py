@@ -8,8 +8,9 @@ import atexit
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -43,7 +44,22 @@ def send(wake_ups: list[WakeUp]) -> None:
 
     A broker that is away, or a process that ends before its turn has come, is logged at most.
     """
-    _outgoing.put(wake_ups)
+    held_back = _held_back.get()
+    if held_back is None:
+        _outgoing.put(wake_ups)
+    else:
+        held_back.extend(wake_ups)
+
+
+@contextmanager
+def holding_back() -> Iterator[list[WakeUp]]:
+    """Put what this thread sends into a list instead; for tests."""
+    found: list[WakeUp] = []
+    token = _held_back.set(found)
+    try:
+        yield found
+    finally:
+        _held_back.reset(token)
 
 
 def flush(timeout: float = LAST_MOMENT_SECONDS) -> bool:
@@ -151,6 +167,7 @@ class _Sender:
                 connection.release()
 
 
+_held_back: ContextVar[list[WakeUp] | None] = ContextVar("held_back", default=None)
 _outgoing = _Outgoing()
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from jobs import attempts, dispatch, nodes
 from jobs.attempts import StepFailed
+from jobs.crashpoints import Point, reached
 from jobs.errors import (
     InvalidInput,
     InvalidOutput,
@@ -50,7 +51,9 @@ def perform(step_run_id: int, *, worker: str) -> str:
     Raises `StepFailed` after recording a failed attempt of the first. A late or doubled message
     ends as `not due`.
     """
+    reached(Point.RECEIVED)
     held, displaced = claims.claim(step_run_id, worker=worker, lease=settings.JOBS_LEASE)
+    reached(Point.CLAIMED)
     dispatch.send(displaced)
     if held is None:
         return "not due"

@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 from django.conf import settings
 
 from jobs.calling import limited
+from jobs.crashpoints import Point, reached
 from jobs.errors import LostLease
 from jobs.models import Memo, Run, StepRun
 from jobs.ports import event_system
@@ -34,17 +35,20 @@ def output(held: Claim, node: str) -> Any:
 def save_undo(held: Claim, undo: str) -> None:
     """See `Context.undo_with`."""
     _kept(held, claims.save_undo(held, undo))
+    reached(Point.UNDO_SAVED)
 
 
 def heartbeat(held: Claim) -> None:
     """See `Context.heartbeat`."""
     _kept(held, claims.extend_lease(held, lease=settings.JOBS_LEASE))
+    reached(Point.LEASE_EXTENDED)
 
 
 def progress(held: Claim, *, fraction: float, note: str) -> None:
     """See `Context.progress`."""
     lease = settings.JOBS_LEASE
     _kept(held, claims.save_progress(held, fraction=fraction, note=note, lease=lease))
+    reached(Point.LEASE_EXTENDED)
 
 
 def is_stopping(held: Claim) -> bool:
@@ -63,7 +67,9 @@ def memoised(
     kept = Memo.objects.filter(step_run_id=held.id, name=name).first()
     if kept is None:
         text = limited(codec.encode(fn(*args, **kwargs), what=what), what=what)
+        reached(Point.MEMO_COMPUTED)
         _kept(held, claims.save_memo(held, name=name, value=text))
+        reached(Point.MEMO_SAVED)
         kept = Memo.objects.get(step_run_id=held.id, name=name)
     return codec.decode(kept.value, what=what)
 
@@ -80,6 +86,7 @@ def publish(held: Claim, event: Any, payload: Any, *, key: str | None) -> None:
     event_type, content = event_system().describe(event, payload)
     text = to_json(content, what=f"payload of {event_type}")
     _kept(held, claims.save_event(held, event_type=event_type, payload=text, key=key))
+    reached(Point.EVENT_SAVED)
 
 
 def _kept(held: Claim, kept: bool) -> None:

@@ -7,6 +7,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.models import Attempt, Run, StepRun
 from jobs.outputs import result_text
@@ -44,6 +45,7 @@ def complete(
     )
     if moved.lost:
         raise LostLease(held.node)
+    reached(Point.OUTCOME_WRITTEN)
     following = settle(held, moved)
     return replace(following, pivoted=True) if following and outcome.pivot else following
 
@@ -74,6 +76,7 @@ def postpone(held: Claim, *, error: str, delay: timedelta, outcome: str = "faile
     stopping = moves.postpone(held, outcome=outcome, error=error, delay=delay)
     if stopping is None:
         raise LostLease(held.node)
+    reached(Point.POSTPONED)
     if stopping:  # such a run does not wait for the backoff
         give_up_unstarted(held.run_id)
 
@@ -107,6 +110,7 @@ def fail(
     )
     with transaction.atomic():
         following = complete(held, ended, worker=worker)
+    reached(Point.FAILURE_COMMITTED)
     if ended.stop:
         give_up_unstarted(held.run_id)
     return following

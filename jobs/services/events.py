@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, RunRefused, UnknownRun
 from jobs.models import Run
 from jobs.services.sending import send_after_commit
@@ -59,12 +60,14 @@ def begin_wait(held: Claim, *, match: str, timeout_seconds: float, past: Any) ->
     with transaction.atomic():
         if not waits.register(held, match=match, seconds=timeout_seconds):
             return False
+    reached(Point.WAIT_REGISTERED)
     resend = settings.JOBS_RESEND_AFTER
     with transaction.atomic():
         wake_ups = waits.take_signals(held.run_id, resend=resend)
         if not wake_ups:
             wake_ups = _from_the_past(held, past)
         send_after_commit(wake_ups)
+    reached(Point.PAST_SEARCHED)
     return True
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from jobs.crashpoints import Point, reached
 from jobs.errors import RunRefused, UnknownRun
 from jobs.models import Action, Run, StepRun
 from jobs.plan import COMPENSATE, Entry, Plan
@@ -41,7 +42,9 @@ def cancel(run_id: UUID, *, reason: str, by: str = "") -> bool:
             accepted = runs.stop(run_id, why=Run.Stop.CANCELLED, error=error)
         if accepted:
             _record(run_id, Action.Name.CANCEL, reason, by)
+            reached(Point.CANCEL_WRITTEN)
     if accepted:
+        reached(Point.CANCELLED)
         give_up_unstarted(run_id)
     return accepted
 

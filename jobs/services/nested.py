@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from jobs.crashpoints import Point, reached
 from jobs.definitions import Workflow
 from jobs.errors import LostLease
 from jobs.models import Run
@@ -19,4 +20,8 @@ def begin_child(held: Claim, workflow: Workflow[Any, Any], encoded: dict[str, An
         after = settings.JOBS_RESEND_AFTER
         if not moves.wait(held, after=after, waiting_for=Run.WaitingFor.CHILD):
             raise LostLease(held.node)
-        return start_child(workflow, encoded, parent=held.id, of=Run.objects.get(pk=held.run_id))
+        run = Run.objects.get(pk=held.run_id)
+        child = start_child(workflow, encoded, parent=held.id, of=run)
+        reached(Point.CHILD_WRITTEN)
+    reached(Point.CHILD_STARTED)
+    return child

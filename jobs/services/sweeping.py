@@ -7,6 +7,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from jobs.crashpoints import Point, reached
 from jobs.models import Run, StepRun
 from jobs.services.sending import send_after_commit
 from jobs.services.turning import turn
@@ -31,9 +32,12 @@ def sweep(*, limit: int = 1000) -> int:
     with transaction.atomic():
         wake_ups = claims.due(resend=settings.JOBS_RESEND_AFTER, limit=limit)
         send_after_commit(wake_ups)
+        reached(Point.DUE_WRITTEN)
+    reached(Point.DUE_COMMITTED)
     overdue = runs.stop_overdue(error=_OVERDUE, limit=limit)
     for run_id in overdue:
         log.warning("run_timed_out", run_id=str(run_id))
+    reached(Point.OVERDUE_STOPPED)
     turned = [turn(run_id) for run_id in runs.turning(older_than=TURN_AFTER, limit=limit)]
     return len(wake_ups) + len(overdue) + sum(turned) + give_up_unstarted(limit=limit)
 
@@ -50,6 +54,7 @@ def give_up_unstarted(run_id: UUID | None = None, *, limit: int = 1000) -> int:
     for child in runs.live_children_of_stopping(run_id=run_id, limit=limit):
         error = error_json("Cancelled", "the run that started it stops", None)
         if runs.stop(child, why=Run.Stop.CANCELLED, error=error):
+            reached(Point.CHILD_STOPPED)
             give_up_unstarted(child)
     found = runs.unstarted_of_stopping(run_id=run_id, limit=limit)
     return sum(_give_up(step_run_id) for step_run_id in found)
@@ -72,6 +77,8 @@ def _give_up(step_run_id: int) -> bool:
         )
         if moved.turned:
             turn(held.run_id)
+        reached(Point.GIVE_UP_WRITTEN)
+    reached(Point.GIVEN_UP)
     return not moved.lost
 
 

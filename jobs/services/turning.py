@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput
 from jobs.limits import key_of
 from jobs.models import PendingEvent, Run, StepRun
@@ -33,6 +34,8 @@ def turn(run_id: UUID) -> bool:
             _end_rollback(run)
         elif run.stop is not None or not _end_forward(run):
             _begin_rollback(run)
+        reached(Point.TURN_WRITTEN)
+    reached(Point.TURNED)
     return True
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from jobs.crashpoints import Point, reached
 from jobs.errors import LostLease
 from jobs.plan import Node, references
 from jobs.services.sending import send_after_commit
@@ -34,4 +35,6 @@ def unfold(held: Claim, node: Node, items: list[Any] | None) -> bool:
         if wake_ups is None:
             raise LostLease(held.node)
         send_after_commit(wake_ups)
+        reached(Point.ITEMS_WRITTEN)
+    reached(Point.UNFOLDED)
     return bool(wake_ups)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobs.crashpoints import Point, reached
 from jobs.dispatch import WakeUp
 from jobs.models import Run, StepRun
 from jobs.transitions.claims import Claim, task_of, wake_up
@@ -160,7 +161,10 @@ def wait(
             "extend": extend,
         },
     )
-    return bool(found[0][0])
+    is_waiting = bool(found[0][0])
+    if is_waiting:
+        reached(Point.PUT_TO_WAIT)
+    return is_waiting
 
 
 def expand(
