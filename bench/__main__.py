@@ -14,6 +14,7 @@ from rich.console import Console
 from bench import profiles
 from bench.errors import BenchError
 from bench.measures import MEASURES
+from bench.profiling import CLOCK, CLOCKS
 from bench.rows import Row, skipped, write
 from bench.setup import Setup
 from bench.shape import FINISHED_RUNS
@@ -39,6 +40,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--profile", choices=sorted(profiles.PROFILES), metavar="NAME",
                         help="measure nothing, show where the time of one of these goes:"
                         f" {', '.join(profiles.PROFILES)}")  # fmt: skip
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="of --profile; default %(default)s"
+    )
     found = parser.parse_args()
     if found.rounds < 1:
         parser.error("--rounds: at least 1")
@@ -69,7 +73,7 @@ def run(chosen: argparse.Namespace, console: Console) -> bool:
 
     Returns whether all of it could be measured.
     """
-    os.environ.update(ENVIRONMENT)
+    os.environ.update({**ENVIRONMENT, CLOCK: chosen.clock})
     with EmbeddedServices(DIRECTORY, temporary=True) as services:
         stage = Stage(services)
         durable = ", ".join(f"{name} {value}" for name, value in stage.durability().items())

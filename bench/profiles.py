@@ -27,7 +27,9 @@ def _probe(stage: Stage, do: str, count: int) -> str:
     with stage.probe("engine") as probe:
         if do != "start_many":
             probe.ask(do, count=count)
-        return str(probe.ask("profile", handler=do, count=count))
+        probe.ask("track_functions")
+        python = probe.ask("profile", handler=do, count=count)
+        return f"{python}\nIn Postgres, milliseconds a call:\n{probe.ask('function_times')}\n"
 
 
 PROFILES: dict[str, Callable[[Stage], str]] = {
