@@ -21,7 +21,7 @@ from jobs.registry import registry
 from jobs.starting import START_OPTIONS, Startable
 from jobs.steps import Compensation, Step, StepDecorator, step
 from jobs.symbols import Symbol, express
-from jobs.tracing import caller, current
+from jobs.tracing import Traced, caller, current
 from jobs.values import types_of
 
 __all__ = ["Compensation", "Step", "StepDecorator", "Workflow", "step", "workflow"]
@@ -30,7 +30,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Workflow(Startable[P, R]):
+class Workflow(Traced, Startable[P, R]):
     """A typed workflow: what it does, read once from its function, and the ways to start it."""
 
     fn: Callable[..., R]
@@ -190,7 +190,7 @@ class Workflow(Startable[P, R]):
         }
 
 
-class ChildCall(Generic[P, R]):
+class ChildCall(Traced, Generic[P, R]):
     """A workflow to be called as a child run under another node name or on another queue."""
 
     def __init__(self, workflow: Workflow[P, R], name: str, queue: str | None) -> None:

@@ -26,7 +26,7 @@ from jobs.ports import ports
 from jobs.registry import registry
 from jobs.retry import Backoff
 from jobs.symbols import Symbol, express
-from jobs.tracing import caller, current
+from jobs.tracing import Traced, caller, current
 from jobs.values import Codec, codecs_of, place, types_of
 
 P = ParamSpec("P")
@@ -44,7 +44,7 @@ class Compensation:
     argument: Codec | None
 
 
-class Step(Generic[P, R]):
+class Step(Traced, Generic[P, R]):
     """A unit of work: a function of a `Context` and typed values.
 
     Called inside a workflow function it records a node and returns a symbolic value of its result's
@@ -149,7 +149,7 @@ class Step(Generic[P, R]):
         return self.result(trace.add(name, self.name, self.bind(args, kwargs), queue=queue))
 
 
-class StepCall(Generic[P, R]):
+class StepCall(Traced, Generic[P, R]):
     """A step under another node name or on another queue."""
 
     def __init__(self, step: Step[P, R], name: str, queue: str | None) -> None:

@@ -81,6 +81,10 @@ class Trace:
             self.items = outer
 
 
+class Traced:
+    """What is called inside a workflow function to make a node: steps and workflows."""
+
+
 _current: ContextVar[Trace | None] = ContextVar("jobs_trace", default=None)
 
 

@@ -1,13 +1,34 @@
 """What is refused while a workflow is read, each with file, line and remedy."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel
 
-from jobs import Context, parallel, step, workflow
+from jobs import (
+    Context,
+    Debounce,
+    Done,
+    Every,
+    Limit,
+    PermanentFailure,
+    Rate,
+    parallel,
+    step,
+    workflow,
+)
 from jobs.errors import DefinitionError
+from jobs.fitting import fits
+from jobs.limits import key_of
 from jobs.models import Run
+from jobs.registry import registry
 
 pytestmark = pytest.mark.usefixtures("forget_definitions")
 
@@ -255,3 +276,260 @@ def test_fields_and_items_of_a_value_are_followed() -> None:
     made = workflow(name="def/path")(path)
 
     assert made.plan.node("def-two").inputs["number"] == {"$ref": "def-one", "path": ["n"]}
+
+
+class Receipt(BaseModel):
+    id: int
+    total: Decimal
+
+
+class Note(BaseModel):
+    text: str
+
+
+@pytest.mark.parametrize(
+    ("output", "argument"),
+    [
+        (int, int),
+        (int, float),
+        (int, int | None),
+        (int, Any),
+        (int, Decimal),
+        (Receipt, Receipt),
+        (Receipt, dict[str, Any]),
+        (dict[str, Any], Receipt),
+        (list[int], list[float]),
+        (tuple[int, str], list[Any]),
+        (UUID, str),
+        (str, UUID),
+        (Decimal, float),
+        (Receipt | None, Receipt | None),
+        (Literal["a"], str),
+    ],
+)
+def test_a_compensation_may_take_what_the_output_can_be(output: Any, argument: Any) -> None:
+    assert fits(output, argument)
+
+
+@pytest.mark.parametrize(
+    ("output", "argument"),
+    [
+        (int, str),
+        (int, Receipt),
+        (int, list[int]),
+        (str, int),
+        (Receipt, int),
+        (Receipt, Note),
+        (list[int], dict[str, int]),
+        (list[int], list[Receipt]),
+        (int | None, int),
+        (dict[str, int], dict[str, Receipt]),
+        (int, UUID),
+    ],
+)
+def test_a_compensation_that_does_not_fit_is_refused(output: Any, argument: Any) -> None:
+    def returning(ctx: Context) -> Any:
+        return None
+
+    def undoing(ctx: Context, value: Any) -> None:
+        return None
+
+    returning.__annotations__["return"] = output
+    undoing.__annotations__["value"] = argument
+    made = step(name="def-returning")(returning)
+
+    with pytest.raises(DefinitionError, match=r"ctx\.undo_with") as caught:
+        made.compensation(undoing)
+
+    assert f"{__file__}:" in str(caught.value)
+
+
+def by_outcome(ctx: Context) -> Any:
+    return Done(1, undo="x")
+
+
+def by_context(ctx: Context) -> Any:
+    ctx.undo_with("x")
+
+
+def by_failure(ctx: Context) -> Any:
+    raise PermanentFailure("no", undo="x")
+
+
+def by_another_function(ctx: Context) -> Any:
+    by_context(ctx)
+
+
+@pytest.mark.parametrize("fn", [by_outcome, by_context, by_failure, by_another_function])
+def test_a_step_that_gives_undo_data_may_have_any_compensation(fn: Any) -> None:
+    fn.__annotations__["return"] = int
+    made = step(name="def-giving")(fn)
+
+    @made.compensation
+    def undo(ctx: Context, value: str) -> None:
+        return None
+
+
+def test_a_workflow_that_calls_itself_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="calls itself: a cycle") as caught:
+
+        @workflow(name="def/self")
+        def itself(number: int) -> int:
+            return itself(number)
+
+    assert f"{__file__}:" in str(caught.value)
+
+
+def test_workflows_that_call_each_other_are_refused() -> None:
+    def first(number: int) -> int:
+        return second(number)
+
+    with pytest.raises(DefinitionError, match="two workflows that call each other are a cycle"):
+        workflow(name="def/first")(first)
+
+    def second(number: int) -> int:
+        return first(number)
+
+
+def test_two_workflows_of_one_name_are_refused() -> None:
+    @workflow(name="def/name")
+    def one_of_them(number: int) -> int:
+        return two(number)
+
+    with pytest.raises(DefinitionError, match=r"already defined at .*test_definitions"):
+
+        @workflow(name="def/name")
+        def another(number: int) -> int:
+            return two(number)
+
+
+def test_what_goes_wrong_while_reading_names_the_line() -> None:
+    def broken(number: int) -> int:
+        two(number)
+        return two(int("x"))
+
+    with pytest.raises(DefinitionError, match="ValueError: invalid literal") as caught:
+        workflow(name="def/broken")(broken)
+
+    assert f"{__file__}:{broken.__code__.co_firstlineno + 2}: " in str(caught.value)
+
+
+LIMITS: list[tuple[dict[str, Any], str]] = [
+    ({"timeout": 0}, "timeout"),
+    ({"timeout": "5"}, "timeout='5'"),
+    ({"backoff": "1"}, "backoff='1'"),
+    ({"backoff_factor": "2"}, "backoff_factor='2'"),
+    ({"jitter": 1}, "True or False"),
+    ({"atomic": 1}, "True or False"),
+    ({"pivot": "yes"}, "True or False"),
+    ({"on_failure": "ignore"}, "'rollback' or 'continue' or 'skip_rest'"),
+    ({"concurrency": 5}, r"Limit\(5\)"),
+    ({"rate": Limit(5)}, "a Rate"),
+    ({"queue": ""}, "a name"),
+    ({"name": ""}, "1 to 200 characters"),
+    ({"name": "a[1]"}, "bracket"),
+    ({"concurrency": Limit(5, key=lambda a, b: a)}, "the key of concurrency"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), LIMITS)
+def test_options_of_a_step_say_what_they_take(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(DefinitionError, match=says) as caught:
+        step(**{"name": "def-options", **options})(lambda_less)
+
+    assert f"{__file__}:" in str(caught.value)
+
+
+def lambda_less(ctx: Context, number: int) -> int:
+    return number
+
+
+@step(name="def-told")
+def told(ctx: Context, error: dict[str, Any]) -> None:
+    return None
+
+
+WORKFLOW_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"timeout": timedelta(0)}, "above zero"),
+    ({"retention": "30"}, "retention='30'"),
+    ({"priority": 10}, "0 to 9"),
+    ({"priority": True}, "0 to 9"),
+    ({"singleton": "number"}, "a function of the inputs"),
+    ({"singleton": lambda: 1}, "the key of singleton is given number"),
+    ({"idempotency": lambda a, b: a}, "the key of idempotency"),
+    ({"debounce": timedelta(1)}, "a Debounce"),
+    ({"debounce": Debounce(timedelta(1), key=lambda: 1)}, "the key of debounce"),
+    ({"singleton": str, "debounce": Debounce(timedelta(1))}, "exclude each other"),
+    ({"on_failure": two}, "its parameter does not take that"),
+    ({"on_failure": "def-told"}, "takes a step of one value"),
+    ({"schedule": "daily"}, "an Every or a Cron"),
+    ({"schedule": Every(minutes=1)}, "brings no input"),
+    ({"retries": 3}, "no option retries; there are"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), WORKFLOW_OPTIONS)
+def test_options_of_a_workflow_say_what_they_take(options: dict[str, Any], says: str) -> None:
+    def optional(number: int) -> int:
+        return two(number)
+
+    with pytest.raises(DefinitionError, match=says) as caught:
+        workflow(name="def/options", **options)(optional)
+
+    assert f"{__file__}:" in str(caught.value)
+
+
+def test_options_of_a_workflow_are_kept() -> None:
+    @workflow(
+        name="def/kept",
+        retention=60,
+        priority=3,
+        concurrency=Limit(2, key=lambda number: number),
+        idempotency=lambda number: str(number),
+        on_failure=told,
+    )
+    def made(number: int) -> int:
+        return two(number)
+
+    assert made.options_.retention == timedelta(minutes=1)
+    assert (made.options_.priority, made.options_.on_failure) == (3, "def-told")
+    assert made.options_.concurrency is not None
+    assert key_of(made.options_.concurrency, {"number": 5}) == "5"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Limit(0), "1 or more"),
+        (lambda: Limit(1, key="id"), "a function of the inputs"),  # type: ignore[arg-type]
+        (lambda: Rate(1, per=timedelta(0)), "above zero"),
+        (lambda: Rate(1, per=60), "above zero"),  # type: ignore[arg-type]
+        (lambda: Debounce(timedelta(0)), "above zero"),
+    ],
+)
+def test_limits_of_wrong_types_are_refused(make: Callable[[], Any], says: str) -> None:
+    with pytest.raises(DefinitionError, match=says) as caught:
+        make()
+
+    assert f"{__file__}:" in str(caught.value)
+
+
+def test_a_plan_s_hash_is_the_same_in_every_process() -> None:
+    program = (
+        "import django; django.setup();"
+        "from jobs.registry import registry;"
+        "print(registry.workflow('restock/create').plan.hash)"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "counterpoint.settings"}
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**environment, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert hashes == {registry.workflow("restock/create").plan.hash + "\n"}

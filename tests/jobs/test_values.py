@@ -1,5 +1,6 @@
 """Values into JSON and back, and what is refused on the way."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 from jobs.errors import InvalidInput, InvalidOutput
 from jobs.retry import Backoff
-from jobs.values import Codec
+from jobs.values import Codec, types_of
 
 
 class Model(BaseModel):
@@ -69,3 +70,32 @@ def test_jitter_draws_between_half_and_all_of_the_wait() -> None:
     assert backoff.delay(1, draw=0.0) == timedelta(seconds=2)
     assert backoff.delay(1, draw=0.5) == timedelta(seconds=3)
     assert timedelta(seconds=2) <= backoff.delay(1) <= timedelta(seconds=4)
+
+
+class Described(BaseModel):
+    """One text."""
+
+    title: str
+    description: int = 0
+
+
+class DescribedOtherwise(BaseModel):
+    """Another text."""
+
+    title: str
+    description: int = 0
+
+
+def test_types_are_told_apart_by_what_they_take_not_by_their_texts() -> None:
+    def hash_of(annotation: Any) -> str:
+        return types_of({"value": Codec(annotation)}, Codec(int))
+
+    assert hash_of(Described) == hash_of(DescribedOtherwise)
+    assert len({hash_of(one) for one in (Described, Model, int, str, int | None, dict)}) == 6
+    assert hash_of(int) != types_of({"other": Codec(int)}, Codec(int))
+
+
+def test_a_type_without_a_schema_has_a_hash_too() -> None:
+    kinds = (Callable[[int], int], Callable[[str], str])
+
+    assert len({types_of({}, Codec(kind)) for kind in kinds}) == 2
