@@ -1,12 +1,16 @@
 """A message stays with the worker that is at work on it, however long that takes."""
 
-from collections.abc import Iterator
+import uuid
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from celery import current_app
+from django.core.management import call_command
+from pytest_django import Settings
 
 from counterpoint import sqs
+from jobs import dispatch
 from jobs.models import Attempt, StepRun
 from tests.acceptance import brief_settings
 from tests.acceptance.conftest import Platform
@@ -21,14 +25,20 @@ BRIEF = {
 
 
 @pytest.fixture
-def brief_queue() -> Iterator[str]:
-    """The queue `orders`, whose messages come back after five seconds for this test."""
-    client = sqs.client()
-    url = str(sqs.find(client, "orders"))
-    declared = client.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
-    client.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(SECONDS)})
-    yield url
-    client.set_queue_attributes(QueueUrl=url, Attributes=declared["Attributes"])
+def prefix(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The prefix of queues of this test's own, whose messages come back after five seconds.
+
+    The emulator still answers the long polls of workers that are gone: on queues that others have
+    used, a message may be held by nobody.
+    """
+    made = settings.SQS_QUEUE_PREFIX = f"test-{uuid.uuid4().hex[:8]}-"
+    settings.QUEUES = brief_settings.QUEUES
+    call_command("ensure_queues", verbosity=0)
+    options = current_app.conf.broker_transport_options
+    monkeypatch.setitem(options, "queue_name_prefix", made)
+    monkeypatch.setitem(options, "predefined_queues", sqs.QueueUrls())
+    monkeypatch.setattr(dispatch, "_outgoing", dispatch._Outgoing())
+    return made
 
 
 def lease_seconds(run_id: UUID) -> float:
@@ -43,16 +53,18 @@ def receives(platform: Platform) -> int:
     return platform.log("worker").count("] received")
 
 
-def left_in(url: str) -> int:
+def left() -> int:
+    """How many messages the queue still has."""
+    url = sqs.find(sqs.client(), "orders")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = sqs.client().get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return sum(int(found[name]) for name in names)
 
 
 def test_a_step_of_three_visibilities_and_leases_has_one_attempt_and_one_receive(
-    platform: Platform, tmp_path: Path, brief_queue: str
+    platform: Platform, tmp_path: Path, prefix: str
 ) -> None:
-    platform.start("worker", "relay", **BRIEF)
+    platform.start("worker", "relay", SQS_QUEUE_PREFIX=prefix, **BRIEF)
     run = three.start(str(tmp_path), company="acme")
     wait_until((tmp_path / "attempt-1").exists, what="the step has begun")
     first, received = lease_seconds(run.pk), receives(platform)
@@ -63,14 +75,14 @@ def test_a_step_of_three_visibilities_and_leases_has_one_attempt_and_one_receive
 
     assert run.result(timeout=60) == 1
     assert Attempt.objects.filter(step_run__run_id=run.pk, step_run__node="slow-wait").count() == 1
-    wait_until(lambda: left_in(brief_queue) == 0, what="each message is acknowledged")
+    wait_until(lambda: left() == 0, what="each message is acknowledged")
 
 
 def test_a_message_that_came_back_meanwhile_changes_nothing(
-    platform: Platform, tmp_path: Path, brief_queue: str
+    platform: Platform, tmp_path: Path, prefix: str
 ) -> None:
     """The worker believes in a longer visibility than there is, and so acknowledges too late."""
-    platform.start("worker", "relay")
+    platform.start("worker", "relay", SQS_QUEUE_PREFIX=prefix)
     run = three.start(str(tmp_path), company="acme")
     wait_until((tmp_path / "attempt-1").exists, what="the step has begun")
     received = receives(platform)
@@ -80,4 +92,4 @@ def test_a_message_that_came_back_meanwhile_changes_nothing(
 
     assert run.result(timeout=60) == 1
     assert Attempt.objects.filter(step_run__run_id=run.pk, step_run__node="slow-wait").count() == 1
-    wait_until(lambda: left_in(brief_queue) == 0, what="each message is acknowledged")
+    wait_until(lambda: left() == 0, what="each message is acknowledged")
