@@ -30,8 +30,12 @@ MAX_DELAY = timedelta(days=366)
 
 class StepFailed(Exception):
     """An attempt failed and its outcome is recorded; raised so that Celery's monitors show it as
-    failed.
+    failed. `will_retry`: the step will be tried again.
     """
+
+    def __init__(self, message: str, *, will_retry: bool = False) -> None:
+        super().__init__(message)
+        self.will_retry = will_retry
 
 
 def run(held: Claim, worker: str | None) -> Claim | None:
@@ -120,7 +124,8 @@ def _failed_attempt(held: Claim, work: Work, failure: BaseException, logger: Any
         delay = min(max(failure.after, timedelta(0)), MAX_DELAY)
     postpone(held, error=_describe(failure, held.node), delay=delay, outcome=outcome)
     logger.info("step_postponed", error=repr(failure), delay_seconds=delay.total_seconds())
-    raise StepFailed(f"{held.node}: {type(failure).__name__}: {failure}") from None
+    message = f"{held.node}: {type(failure).__name__}: {failure}"
+    raise StepFailed(message, will_retry=True) from None
 
 
 def _fail(

@@ -19,6 +19,7 @@ from jobs.errors import (
     UnknownStep,
     UnknownWorkflow,
 )
+from jobs.monitoring import InPlaceStep
 from jobs.plan import Kind
 from jobs.services import fail, wait_for_code
 from jobs.transitions import claims
@@ -44,12 +45,15 @@ KINDS: dict[str, Perform] = {
 }
 
 
-def perform(step_run_id: int, *, worker: str) -> str:
+def perform(
+    step_run_id: int, *, worker: str, hostname: str = "local", task_id: str | None = None
+) -> str:
     """Run the step's next attempt if it is due and free, and, while the message's time lasts, the
     single steps that follow it on the same queue; return how the first one ended, or `not due`.
 
-    Raises `StepFailed` after recording a failed attempt of the first. A late or doubled message
-    ends as `not due`.
+    `hostname` and `task_id` are the worker's and the message's, for whoever shows the steps that
+    run in place. Raises `StepFailed` after recording a failed attempt of the first. A late or
+    doubled message ends as `not due`.
     """
     reached(Point.RECEIVED)
     held, displaced = claims.claim(step_run_id, worker=worker, lease=settings.JOBS_LEASE)
@@ -64,14 +68,31 @@ def perform(step_run_id: int, *, worker: str) -> str:
         log.warning("lease_lost", run_id=str(held.run_id), step=str(error))
         return "lease lost"
     while following is not None:
+        shown = _shown(following, hostname, task_id)
         try:
             following = _perform(following, worker if time.monotonic() < until else None)
-        except StepFailed:
+        except StepFailed as failure:
+            (shown.retried if failure.will_retry else shown.failed)(failure)
             break  # its outcome is recorded; the message was for another step
         except LostLease as error:
+            shown.failed(error)
             log.warning("lease_lost", run_id=str(held.run_id), step=str(error))
             break
+        shown.succeeded("done")
     return "done"
+
+
+def _shown(held: Claim, hostname: str, task_id: str | None) -> InPlaceStep:
+    shown = InPlaceStep(
+        task=held.task,
+        run_id=held.run_id,
+        step_run_id=held.id,
+        hostname=hostname,
+        parent_id=task_id,
+        attempt=held.attempt,
+    )
+    shown.started()
+    return shown
 
 
 def _perform(held: Claim, worker: str | None) -> Claim | None:

@@ -11,7 +11,9 @@ from jobs.addresses import function
 from jobs.admission import ask
 from jobs.calling import limited
 from jobs.errors import InvalidInput, LostLease
+from jobs.interrupt import StepTimeout, time_limit
 from jobs.models import Run, StepRun
+from jobs.options import StepOptions
 from jobs.plan import Kind, Node, evaluate
 from jobs.ports import ports
 from jobs.registry import registry
@@ -27,6 +29,7 @@ from jobs.values import error_json
 from jobs.ways import node_of
 
 LONGEST = timedelta(days=366)
+TIMEOUT = StepOptions.timeout  # of functions, which have no options
 
 
 def _value(held: Claim, node: Node, name: str) -> Any:
@@ -45,8 +48,12 @@ def transform(held: Claim, worker: str | None) -> Claim | None:
     fn = function(node.step)
     arguments = [_value(held, node, name) for name in node.inputs]
     try:
-        value = fn.call(arguments, what=held.node)
-    except Exception as error:  # the author's function: no second try would do better
+        with time_limit(TIMEOUT):
+            value = fn.call(arguments, what=held.node)
+    except (
+        Exception,
+        StepTimeout,
+    ) as error:  # the author's function: no second try would do better
         return _broken(held, error)
     return _done(held, value, worker)
 
@@ -56,13 +63,14 @@ def when(held: Claim, worker: str | None) -> Claim | None:
     node = node_of(held)
     fn = function(node.step)
     try:
-        holds = bool(fn.call([_value(held, node, "value")], what=held.node))
-    except Exception as error:  # likewise
+        with time_limit(TIMEOUT):
+            holds = bool(fn.call([_value(held, node, "value")], what=held.node))
+    except (Exception, StepTimeout) as error:  # likewise
         return _broken(held, error)
     return _done(held, holds, worker, skip=not holds)
 
 
-def _broken(held: Claim, error: Exception) -> Claim | None:
+def _broken(held: Claim, error: BaseException) -> Claim | None:
     return fail(held, error=error_json(type(error).__name__, str(error), held.node))
 
 

@@ -26,7 +26,12 @@ def register(name: str) -> None:
     def run(self: Task[Any, Any], run_id: str, step_run_id: int) -> str:
         with shared_watchdog():
             hostname, message = self.request.hostname or "local", str(self.request.id)
-            return perform(step_run_id, worker=worker_name(hostname, os.getpid(), message))
+            return perform(
+                step_run_id,
+                worker=worker_name(hostname, os.getpid(), message),
+                hostname=hostname,
+                task_id=message,
+            )
 
 
 @shared_task(name=FIRE_TASK, bind=True, ignore_result=True, acks_late=True)

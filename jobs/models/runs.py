@@ -64,7 +64,9 @@ class Run(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workflow = models.CharField(max_length=200)
-    definition = models.ForeignKey(Definition, on_delete=models.PROTECT, related_name="runs")
+    definition = models.ForeignKey(
+        Definition, on_delete=models.PROTECT, db_index=False, related_name="runs"
+    )
     company = models.CharField(max_length=128, null=True, blank=True)
     env = models.CharField(max_length=32, default="live")
     queue = models.CharField(max_length=80)
@@ -87,12 +89,19 @@ class Run(models.Model):
         "jobs.StepRun",
         models.DO_NOTHING,
         db_constraint=False,
+        db_index=False,
         null=True,
         blank=True,
         related_name="children",
     )
     forked_from = models.ForeignKey(
-        "self", models.DO_NOTHING, db_constraint=False, null=True, blank=True, related_name="forks"
+        "self",
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
+        related_name="forks",
     )
     pivoted = models.BooleanField(default=False, db_default=False)
     retention = models.DurationField(default=timedelta(days=30), db_default=timedelta(days=30))

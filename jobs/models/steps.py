@@ -37,7 +37,8 @@ class StepRun(models.Model):
         RESOLVED = "resolved", "resolved by hand"
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    # Every lookup by run is answered by the unique index.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, related_name="steps")
     generation = models.PositiveSmallIntegerField(default=1)
     node = models.CharField(max_length=250)
     step = models.CharField(max_length=200)
@@ -129,7 +130,9 @@ class Attempt(models.Model):
         TIMEOUT = "timeout", "it took too long"
 
     id = models.BigAutoField(primary_key=True)
-    step_run = models.ForeignKey(StepRun, on_delete=models.CASCADE, related_name="tries")
+    step_run = models.ForeignKey(
+        StepRun, on_delete=models.CASCADE, db_index=False, related_name="tries"
+    )
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=16, choices=Outcome)
     error = models.JSONField(null=True, blank=True)
@@ -156,7 +159,7 @@ class Join(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="joins")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False, related_name="joins")
     generation = models.PositiveSmallIntegerField(default=1)
     name = models.CharField(max_length=250)
     live = models.PositiveIntegerField()
@@ -179,7 +182,9 @@ class Memo(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    step_run = models.ForeignKey(StepRun, on_delete=models.CASCADE, related_name="memos")
+    step_run = models.ForeignKey(
+        StepRun, on_delete=models.CASCADE, db_index=False, related_name="memos"
+    )
     name = models.CharField(max_length=200)
     value = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
