@@ -38,11 +38,18 @@ class Function:
 
         Raises `InvalidInput` or `InvalidOutput`, and whatever the function raises.
         """
+        return self.output.encode(self._call(values, what), what=what)
+
+    def holds(self, values: Sequence[Any], *, what: str) -> bool:
+        """Call it as a predicate: whether its result, which need not be JSON, is true."""
+        return bool(self._call(values, what))
+
+    def _call(self, values: Sequence[Any], what: str) -> Any:
         decoded = [
             self.codec(index).decode(value, what=f"{what}, value {index + 1}")
             for index, value in enumerate(values)
         ]
-        return self.output.encode(self.fn(*decoded), what=what)
+        return self.fn(*decoded)
 
     def codec(self, index: int) -> Codec:
         """The last one stands for all that follow: it may be that of `*values`."""
@@ -52,10 +59,13 @@ class Function:
 _known: dict[str, Function] = {}
 
 
-def register(fn: Callable[..., Any], given: Sequence[Any]) -> Function:
+def register(
+    fn: Callable[..., Any], given: Sequence[Any], *, is_predicate: bool = False
+) -> Function:
     """Give the function its address, for arguments of these annotations.
 
-    Raises `DefinitionError` for what cannot be addressed or called like that.
+    What a predicate returns needs no JSON form. Raises `DefinitionError` for what cannot be
+    addressed or called like that.
     """
     _check(fn, len(given))
     hints = shapes.callable_hints(fn)
@@ -71,7 +81,8 @@ def register(fn: Callable[..., Any], given: Sequence[Any]) -> Function:
             f"{caller()}: the address {made.address!r} is longer than {MAX_ADDRESS} characters;"
             " shorten the function's name or its module's"
         )
-    codec(made.output.annotation, f"{caller()}: the return value of {fn.__qualname__}")
+    if not is_predicate:
+        codec(made.output.annotation, f"{caller()}: the return value of {fn.__qualname__}")
     _known[made.address] = made
     return made
 

@@ -1,12 +1,14 @@
 """Pure functions of earlier values in a workflow: `transform`, and the predicates of `when`."""
 
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, Generic, TypeVar, cast, overload
 
+from jobs import shapes
 from jobs.addresses import Function, register
 from jobs.errors import DefinitionError
 from jobs.plan import Expression, Group, Kind, Node
-from jobs.symbols import Symbol, express
+from jobs.symbols import Symbol, absence, express
 from jobs.tracing import Trace, caller, tracing_for
 
 R = TypeVar("R")
@@ -42,19 +44,30 @@ def transform(fn: Callable[..., R], /, *values: Any) -> R:
     return cast(R, Symbol({"$ref": node, "path": []}, known.output.annotation, trace.open))
 
 
-def _expressed(what: str, fn: Any, values: tuple[Any, ...]) -> tuple[Function, list[Expression]]:
+def _expressed(
+    what: str, fn: Any, values: tuple[Any, ...], *, is_predicate: bool = False
+) -> tuple[Function, list[Expression]]:
     """Register the function for these values and return it with their expressions."""
     if isinstance(fn, Symbol):
         raise DefinitionError(
             f"{caller()}: {what} takes a function; {fn!r} is a value, and comes after it"
         )
-    given = [value._annotation if isinstance(value, Symbol) else Any for value in values]
-    known = register(fn, given)
+    given = list(map(_type_of, values))
+    known = register(fn, given, is_predicate=is_predicate)
     codecs = [known.codec(index) for index in range(len(values))]
     return known, [
         express(value, codec, what=f"{what}, value {index + 1}")
         for index, (value, codec) in enumerate(zip(values, codecs, strict=True))
     ]
+
+
+def _type_of(value: Any) -> Any:
+    """Return what an unannotated parameter is given: None too where the value may be that."""
+    if not isinstance(value, Symbol):
+        return Any
+    if value._annotation is Any or not absence(value):
+        return value._annotation
+    return shapes.union([value._annotation, NoneType])
 
 
 class When(Generic[A]):
@@ -97,5 +110,5 @@ def when(value: A, predicate: Callable[[A], object], /) -> When[A]:
     Their values are None otherwise, and may be used behind the block only where None is accepted.
     """
     trace = tracing_for("when()")
-    known, (expression,) = _expressed("when()", predicate, (value,))
+    known, (expression,) = _expressed("when()", predicate, (value,), is_predicate=True)
     return When(trace, known.address, expression)

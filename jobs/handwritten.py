@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery import current_app
 from celery.canvas import Signature, _chain, chord, group, maybe_signature
 
 from jobs.definitions import Workflow
 from jobs.errors import DefinitionError
-from jobs.plan import Chain, Expression, Group, Kind, Node
+from jobs.plan import Chain, Expression, Group, Kind, Node, evaluate
 from jobs.reading import Reading
 from jobs.registry import registry
 from jobs.steps import Step
@@ -138,7 +139,24 @@ class HandWritten(Workflow[..., Any]):
 
     def encode_input(self, arguments: tuple[Any, ...]) -> dict[str, Any]:
         """Return the positional arguments as a list of JSON data; raises `InvalidInput`."""
-        return self._encode({ARGS: list(arguments)})
+        encoded = self._encode({ARGS: list(arguments)})
+        for node in self.plan.nodes:
+            if node.kind == Kind.TASK and "$concat" in node.inputs["args"]:
+                self._check_task(node, encoded)
+        return encoded
+
+    def _check_task(self, node: Node, encoded: dict[str, Any]) -> None:
+        """Refuse arguments that the task does not take, as Celery does when it is called."""
+        task: Any = current_app.tasks.get(node.step)
+        if task is None or not task.typing:
+            return
+        args, kwargs = (
+            evaluate(node.inputs[name], output=str, inputs=encoded) for name in ("args", "kwargs")
+        )
+        try:
+            task.__header__(*args, **kwargs)
+        except TypeError as error:
+            raise self._wrong_count(f"{node.step}: {error}") from error
 
     def encode_named(self, value: Any) -> dict[str, Any]:
         """Return JSON data as the input: a list of arguments, one that is no list, or nothing."""

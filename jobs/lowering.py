@@ -5,9 +5,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from pydantic.errors import PydanticUserError
+
+from jobs.errors import DefinitionError
 from jobs.hooks import HOOK, HookPlace
 from jobs.plan import Chain, Group, Kind, Node, Plan
 from jobs.registry import registry
+from jobs.values import place
 
 
 def lower(body: Chain, attached: Mapping[str, Any]) -> Chain:
@@ -58,7 +62,15 @@ def _typed(item: Node | Group) -> Node | Group:
     if isinstance(item, Group):
         return replace(item, branches=tuple(map(with_types, item.branches)))
     target = _target(item)
-    return item if target is None else replace(item, extra={**item.extra, "types": target.types})
+    if target is None:
+        return item
+    try:
+        return replace(item, extra={**item.extra, "types": target.types})
+    except PydanticUserError as error:  # a forward reference that nothing resolved
+        raise DefinitionError(
+            f"{place(target.fn)}: the types of {target!r} are not defined when all modules are"
+            f" imported: {error}; define what they name, or call model_rebuild()"
+        ) from error
 
 
 def _target(node: Node) -> Any:

@@ -64,7 +64,7 @@ def when(held: Claim, worker: str | None) -> Claim | None:
     fn = function(node.step)
     try:
         with time_limit(TIMEOUT):
-            holds = bool(fn.call([_value(held, node, "value")], what=held.node))
+            holds = fn.holds([_value(held, node, "value")], what=held.node)
     except (Exception, StepTimeout) as error:  # likewise
         return _broken(held, error)
     return _done(held, holds, worker, skip=not holds)

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ SYMBOL = "symbol"
 MANY = "many"  # a real tuple, list or dict that holds symbolic values
 VALUES = ("each", "transform", "wait_for")  # the words that return a symbolic value
 WORDS = (*VALUES, "parallel", "sleep", "sleep_until", "hook", "when")
+INSTALLED = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
 GATHER = (list, tuple, dict, set, sorted, reversed, zip, enumerate)
 
 
@@ -124,6 +126,12 @@ class Scope:
     def is_ours(called: FunctionType) -> bool:
         """Whether the function is one of the words that this package offers."""
         return Path(called.__code__.co_filename).parent == HERE
+
+    @staticmethod
+    def is_installed(called: FunctionType) -> bool:
+        """Whether the function is of the standard library or a package, not of the author."""
+        file = Path(called.__code__.co_filename)
+        return any(file.is_relative_to(path) for path in INSTALLED)
 
     def _is_word(self, called: Any, *names: str) -> bool:
         return (

@@ -117,7 +117,7 @@ class _Reader(ast.NodeVisitor):
 
     def _visit_helper(self, called: FunctionType, node: ast.Call) -> None:
         """Read a function of the author's that is given symbolic values."""
-        if self.scope.is_ours(called):
+        if self.scope.is_ours(called) or self.scope.is_installed(called):
             return
         code = called.__code__
         names = code.co_varnames[: code.co_argcount]

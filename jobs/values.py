@@ -14,6 +14,7 @@ from pydantic.errors import (
     PydanticSchemaGenerationError,
     PydanticUserError,
 )
+from pydantic_core import PydanticSerializationError
 
 from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
 from jobs.outcomes import Done
@@ -63,6 +64,9 @@ class Codec:
             plain = self.adapter.dump_python(self.adapter.validate_python(value), mode="json")
         except ValidationError as error:
             raise InvalidOutput(what, issues(error)) from error
+        except PydanticSerializationError as error:
+            issue = {"loc": (), "msg": str(error), "type": "serialization"}
+            raise InvalidOutput(what, [issue]) from error
         to_json(plain, what=what)
         return plain
 
@@ -174,13 +178,11 @@ def codecs_of(fn: Callable[..., Any], *, skip_first: bool) -> tuple[dict[str, Co
     return found, codec(hints["return"], f"{where}: the return value")
 
 
-def codec(annotation: Any, what: str) -> Codec:
-    """Return the annotation's codec; types that have no JSON form raise `DefinitionError`."""
-    if get_origin(annotation) is Done:
-        (annotation,) = get_args(annotation)
+def _check_storable(annotation: Any, what: str) -> None:
+    """Refuse models and streams, inside of lists and unions too."""
     origin = get_origin(annotation) or annotation
     if isinstance(origin, type):
-        if hasattr(origin, "_meta") and hasattr(origin, "objects"):
+        if hasattr(getattr(origin, "_meta", None), "model_name"):
             raise DefinitionError(
                 f"{what} is the model {origin.__name__}: a row does not travel; use its"
                 f" primary key,"
@@ -188,6 +190,15 @@ def codec(annotation: Any, what: str) -> Codec:
             )
         if origin in STREAMS or issubclass(origin, STREAMS):
             raise DefinitionError(f"{what} is a stream, which cannot be stored; use a list")
+    for argument in get_args(annotation):
+        _check_storable(argument, what)
+
+
+def codec(annotation: Any, what: str) -> Codec:
+    """Return the annotation's codec; types that have no JSON form raise `DefinitionError`."""
+    if get_origin(annotation) is Done:
+        (annotation,) = get_args(annotation)
+    _check_storable(annotation, what)
     made = Codec(annotation)
     try:
         _ = made.adapter

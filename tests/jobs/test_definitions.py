@@ -145,6 +145,10 @@ def model_out(ctx: Context, number: int) -> Run:
     return Run()
 
 
+def models_out(ctx: Context, number: int) -> list[Run | None]:
+    return []
+
+
 def stream_out(ctx: Context, number: int) -> Iterator[int]:
     yield number
 
@@ -167,6 +171,7 @@ async def asynchronous(ctx: Context, number: int) -> int:
         (unannotated, "say its type"),
         (no_result, "-> None"),
         (model_out, "primary key"),
+        (models_out, "primary key"),
         (stream_out, "use a list"),
         (no_context, "ctx: Context"),
         (starred, "take one list"),
@@ -510,6 +515,25 @@ def test_options_of_a_workflow_are_kept() -> None:
 def test_limits_of_wrong_types_are_refused(make: Callable[[], Any], says: str) -> None:
     with pytest.raises(DefinitionError, match=says) as caught:
         make()
+
+    assert f"{__file__}:" in str(caught.value)
+
+
+class Unfinished(BaseModel):
+    later: "Later"  # type: ignore[name-defined]  # noqa: F821 - the point
+
+
+def test_types_that_are_never_defined_are_refused_when_the_plan_is_made() -> None:
+    @step(name="def-unfinished")
+    def unfinished(ctx: Context, value: Unfinished) -> None:
+        return None
+
+    @workflow(name="def/unfinished")
+    def made(value: Unfinished) -> None:
+        unfinished(value)
+
+    with pytest.raises(DefinitionError, match=r"or call model_rebuild\(\)") as caught:
+        registry.seal()
 
     assert f"{__file__}:" in str(caught.value)
 

@@ -144,12 +144,21 @@ def test_the_start_s_arguments_are_typed_where_a_step_takes_them() -> None:
             made.encode_input(wrong)
 
 
+def test_arguments_that_a_first_task_does_not_take_are_refused() -> None:
+    made = made_of(chain(group(fetch.s(), note.s()), note.s()))
+
+    assert made.encode_input(("a", 1)) == {"args": ["a", 1]}
+    for wrong in ((), ("a", 1, 2)):
+        with pytest.raises(InvalidInput, match=r"hand\.fetch: "):
+            made.encode_input(wrong)
+
+
 def test_named_input_is_a_list_of_arguments_or_one_of_them() -> None:
     made = made_of(chain(fetch.s(), note.s()))
 
     assert made.encode_named(["a", 1]) == {"args": ["a", 1]}
     assert made.encode_named("a") == {"args": ["a"]}
-    assert made.encode_named(None) == {"args": []}
+    assert made_of(note.s(), "hand/none").encode_named(None) == {"args": []}
 
 
 def test_a_queue_of_a_signature_is_the_node_s() -> None:

@@ -45,6 +45,12 @@ def test_what_jsonb_cannot_hold_is_refused(value: Any) -> None:
         Codec(Any).encode(value, what="x")
 
 
+def test_a_value_without_a_json_form_is_refused() -> None:
+    for value in (object(), [object()], {"a": type}):
+        with pytest.raises(InvalidOutput):
+            Codec(Any).encode(value, what="x")
+
+
 def test_a_backslash_before_u0000_is_no_nul() -> None:
     assert Codec(str).encode("\\u0000", what="x") == "\\u0000"
 
