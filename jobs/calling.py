@@ -6,7 +6,6 @@ from typing import Any
 
 import svcs
 from celery import Task, current_app
-from django.conf import settings
 
 from jobs.context import Context
 from jobs.definitions import Step
@@ -17,6 +16,7 @@ from jobs.outcomes import UNSET, Done
 from jobs.plain_tasks import call_task, options_of
 from jobs.plan import Kind, Node, evaluate
 from jobs.registry import registry
+from jobs.sizes import oversize
 from jobs.transitions.claims import Claim
 from jobs.values import Codec, to_json
 from jobs.ways import node_of
@@ -145,13 +145,8 @@ def encode(work: Work, held: Claim, returned: Any) -> tuple[str, str | None]:
 def limited(value: Any, *, what: str) -> str:
     """Return the value as JSON text; what is larger than a value may be raises `InvalidOutput`."""
     text = to_json(value, what=what)
-    size, allowed = len(text.encode()), settings.JOBS_MAX_VALUE_BYTES
-    if size > allowed:
-        message = (
-            f"has {size:,} bytes as JSON, and {allowed:,} are allowed (JOBS_MAX_VALUE_BYTES):"
-            " store it elsewhere and pass a reference, such as a key or an id"
-        )
-        raise InvalidOutput(what, [{"loc": (), "msg": message, "type": "too_large"}])
+    if (issue := oversize(text)) is not None:
+        raise InvalidOutput(what, [issue])
     return text
 
 

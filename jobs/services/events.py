@@ -12,6 +12,7 @@ from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, RunRefused, UnknownRun
 from jobs.models import Run
 from jobs.services.sending import send_after_commit
+from jobs.sizes import oversize
 from jobs.transitions import waits
 from jobs.transitions.claims import Claim
 from jobs.values import to_json
@@ -41,6 +42,8 @@ def send_event(run_id: UUID, event_type: str, payload: Any) -> None:
     except Exception as error:
         issues = getattr(error, "issues", [{"loc": (), "msg": str(error), "type": "json"}])
         raise InvalidInput(what, issues) from error
+    if (issue := oversize(text)) is not None:
+        raise InvalidInput(what, [issue])
     with transaction.atomic():
         run = Run.objects.filter(pk=run_id).first()
         if run is None:

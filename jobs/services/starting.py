@@ -14,7 +14,9 @@ from jobs.models import Definition, Run, StepRun
 from jobs.plan import Entry, Kind, Node
 from jobs.registry import registry
 from jobs.services.sending import send_after_commit
+from jobs.sizes import oversize
 from jobs.transitions import bulk, runs
+from jobs.values import to_json
 from jobs.ways import ADMISSION, entry_text
 
 MAX_LENGTHS = {"company": 128, "env": 32, "idempotency_key": 200}
@@ -129,6 +131,7 @@ def _encode_all(
     for index, item in enumerate(arguments):
         try:
             encoded.append(workflow.encode_input(item))
+            check_size(f"input of {workflow.name}", encoded[-1])
         except InvalidInput as error:
             found += [{**issue, "loc": (index, *issue["loc"])} for issue in error.issues]
     if found:
@@ -149,6 +152,7 @@ def _start(
     parent: int | None = None,
     priority: int | None = None,
 ) -> Run:
+    check_size(f"input of {workflow.name}", encoded)
     options = workflow.options_
     if idempotency_key is None and options.idempotency is not None:
         idempotency_key = _key(workflow, options.idempotency, encoded)
@@ -269,6 +273,12 @@ def check_start(workflow: str, **options: str | None) -> None:
             found.append({"loc": (name,), "msg": message, "type": name})
     if found:
         raise InvalidInput(f"start of {workflow}", found)
+
+
+def check_size(what: str, value: Any) -> None:
+    """Refuse JSON data that is larger than a value may be; raises `InvalidInput`."""
+    if (issue := oversize(to_json(value, what=what))) is not None:
+        raise InvalidInput(what, [issue])
 
 
 def _is_storable(text: str) -> bool:
