@@ -45,6 +45,10 @@ KINDS: dict[str, Perform] = {
 }
 
 
+WORK = (Kind.STEP, Kind.TASK)
+TRIES = 10  # of the engine's own nodes, which a dying machine may interrupt; code has its own
+
+
 def perform(
     step_run_id: int, *, worker: str, hostname: str = "local", task_id: str | None = None
 ) -> str:
@@ -96,6 +100,9 @@ def _shown(held: Claim, hostname: str, task_id: str | None) -> InPlaceStep:
 
 
 def _perform(held: Claim, worker: str | None) -> Claim | None:
+    if held.kind not in WORK and held.attempt > TRIES:
+        message = f"no worker survived it; {TRIES} tries"
+        return fail(held, error=error_json("WorkerLost", message, held.node))
     try:
         return KINDS[held.kind](held, worker)
     except (UnknownStep, UnknownFunction, UnknownWorkflow) as error:

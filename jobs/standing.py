@@ -32,7 +32,9 @@ class Standing:
                 phase=StepRun.Phase.COMPENSATION, status__in=_UNDONE
             ).values_list("node", flat=True)
         }
-        rows = found.filter(phase=StepRun.Phase.FORWARD, status__in=_DONE)
+        rows = found.filter(phase=StepRun.Phase.FORWARD, status__in=_DONE).exclude(
+            kind=Kind.ADMISSION
+        )
         kept = [
             (node, each, output)
             for node, each, output in rows.values_list("node", "each", "output")

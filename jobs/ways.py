@@ -16,6 +16,7 @@ from jobs.registry import registry
 from jobs.transitions.claims import Claim
 
 ADMISSION = "jobs.admission"  # the node before a run's first, where its workflow has limits
+WAITING_KINDS = (Kind.SLEEP, Kind.WAIT, Kind.CHILD)
 CACHED_PLANS = 1_000
 CACHED_WAYS = 20_000
 
@@ -45,14 +46,38 @@ def way_of(held: Claim, *, skip: bool = False) -> str:
         return _way_text(way, held.phase, held.run_queue, held.lane)
     if not held.is_forward:
         return '{"entry": null, "joins": []}'
+    if name == ADMISSION:
+        way = Way(plan_of(held).start(_done(held)), ())
+        return _way_text(way, held.phase, held.run_queue, held.lane)
     return _forward(held.definition_id, name, skip, held.run_queue, held.lane)
 
 
 @lru_cache(CACHED_WAYS)
 def _forward(definition_id: str, name: str, skip: bool, run_queue: str, lane: str) -> str:
     plan = pinned_plan(definition_id)
-    way = Way(plan.start(), ()) if name == ADMISSION else plan.after(name, skip=skip)
-    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane)
+    way = plan.after(name, skip=skip)
+    waits = any(node.kind in WAITING_KINDS for node in plan.nodes)
+    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane, waits=waits)
+
+
+def _done(held: Claim) -> dict[str, Any]:
+    """Return the outputs that a retried or forked run begins with."""
+    rows = StepRun.objects.filter(
+        run_id=held.run_id,
+        generation=held.generation,
+        phase=StepRun.Phase.FORWARD,
+        each=None,
+        status__in=(StepRun.Status.SUCCEEDED, StepRun.Status.SKIPPED),
+    )
+    return dict(rows.values_list("node", "output"))
+
+
+def may_end(held: Claim) -> bool:
+    """Whether the plan may end with the step."""
+    if held.each is not None or held.node == ADMISSION or not held.is_forward:
+        return False
+    way = pinned_plan(held.definition_id).after(held.node)
+    return way.entry is None and not way.joins
 
 
 def entry_text(entry: Entry, *, phase: str, run_queue: str) -> str:
@@ -60,12 +85,12 @@ def entry_text(entry: Entry, *, phase: str, run_queue: str) -> str:
     return json.dumps(_entry(entry, phase, run_queue, None))
 
 
-def _way_text(way: Way, phase: str, run_queue: str, lane: str) -> str:
+def _way_text(way: Way, phase: str, run_queue: str, lane: str, *, waits: bool = False) -> str:
     def entry(found: Entry | None) -> dict[str, Any] | None:
         return None if found is None else _entry(found, phase, run_queue, lane)
 
     joins = [{"name": name, "entry": entry(following)} for name, following in way.joins]
-    return json.dumps({"entry": entry(way.entry), "joins": joins})
+    return json.dumps({"entry": entry(way.entry), "joins": joins, "waits": waits})
 
 
 def _entry(entry: Entry, phase: str, run_queue: str, lane: str | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from jobs.services.turning import run_ended, turn
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Moved, Outcome
-from jobs.ways import way_of
+from jobs.ways import may_end, way_of
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def settle(held: Claim, moved: Moved) -> Claim | None:
 
 def _result(held: Claim, outcome: Outcome) -> str | None:
     """Return the run's output, should it end here; None where another must work it out."""
-    if not held.is_forward or outcome.status != StepRun.Status.SUCCEEDED or held.each:
+    if outcome.status != StepRun.Status.SUCCEEDED or not may_end(held):
         return None
     try:
         return result_text(held.definition_id, held.workflow, held.input, held.outputs)

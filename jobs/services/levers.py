@@ -15,6 +15,7 @@ from jobs.models import Action, Run, StepRun
 from jobs.plan import COMPENSATE, Entry, Plan
 from jobs.registry import registry
 from jobs.services.sending import send_after_commit
+from jobs.services.starting import admission, is_limited
 from jobs.services.sweeping import give_up_unstarted
 from jobs.services.turning import begin, enter, turn, unfinished
 from jobs.standing import Standing
@@ -74,6 +75,7 @@ def retry(run_id: UUID, *, reason: str, by: str = "") -> Run:
             )
         if not run.pivoted:
             _refuse_incomplete(run, "retry")
+        _refuse_second_singleton(run)
         plan = pinned_plan(run.definition_id)
         standing = Standing.of(run, plan)
         _begin_generation(run, standing)
@@ -107,7 +109,12 @@ def _begin_generation(run: Run, standing: Standing) -> None:
 
 
 def _go_on(run: Run, entry: Entry | None) -> None:
-    """Enter what is left of a run's plan; of nothing, work out its end."""
+    """Enter what is left of a run's plan, by way of its workflow's limits; of nothing, work out its
+    end.
+    """
+    known = registry.workflows.get(run.workflow)
+    if entry is not None and known is not None and is_limited(known):
+        entry = admission(known)
     if entry is not None:
         send_after_commit(enter(run, StepRun.Phase.FORWARD, entry))
         return
@@ -245,6 +252,19 @@ def _refuse_incomplete(run: Run, what: str) -> None:
         )
     if run.status == Run.Status.COMPENSATING:
         raise RunRefused(run.pk, f"it is being rolled back; {what} it when that has ended")
+
+
+def _refuse_second_singleton(run: Run) -> None:
+    if run.singleton_key is None:
+        return
+    live = Run.objects.filter(
+        workflow=run.workflow,
+        company=run.company,
+        singleton_key=run.singleton_key,
+        finished_at=None,
+    ).first()
+    if live is not None:
+        raise RunRefused(run.pk, f"run {live.pk} of its singleton key is live; wait for its end")
 
 
 def _node(plan: Plan, run: Run, wanted: str) -> str:

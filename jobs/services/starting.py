@@ -211,13 +211,18 @@ def _insert(workflow: Workflow[Any, Any], run: Run, hold: timedelta) -> Run:
 
 def _first(workflow: Workflow[Any, Any]) -> str:
     """Return the entry that a run begins with: its first steps, or the wait for a place."""
-    options = workflow.options_
-    if options.concurrency is not None or options.rate is not None:
-        entry: Entry | None = Entry((Node(ADMISSION, workflow.name, kind=Kind.ADMISSION),))
-    else:
-        entry = workflow.plan.start()
+    entry = admission(workflow) if is_limited(workflow) else workflow.plan.start()
     assert entry is not None  # noqa: S101 - a workflow without a step is refused at import
     return entry_text(entry, phase=StepRun.Phase.FORWARD, run_queue=workflow.queue)
+
+
+def is_limited(workflow: Workflow[Any, Any]) -> bool:
+    """Whether runs wait for a place before their first step."""
+    return workflow.options_.concurrency is not None or workflow.options_.rate is not None
+
+
+def admission(workflow: Workflow[Any, Any]) -> Entry:
+    return Entry((Node(ADMISSION, workflow.name, kind=Kind.ADMISSION),))
 
 
 def _debounced(workflow: Workflow[Any, Any], run: Run, hold: timedelta) -> Run | None:

@@ -102,7 +102,7 @@ END $$;
 
 -- Write a step's one outcome under the fencing token of its claim, and move its token on: to what follows it, or
 -- to the joins around it, as far as it goes. p_way is {"entry", "joins": [{"name", "entry"}]}: of an item of an
--- `each`, that of the `each`. An entry with "in_place" is one node, which p_worker (not NULL) takes at once.
+-- `each`, that of the `each`; with "waits" the plan has nodes that wait. An entry with "in_place" is one node, which p_worker (not NULL) takes at once.
 -- p_dies: nothing behind it is to run; p_cut: nor behind the groups around it; p_stop: the run is to stop.
 -- Without p_fence it is for a step that waits for its start, which is not to start any more.
 -- Verdicts: lost, left (others of its group are live), ready and claimed (the steps that follow), ended (the run
@@ -210,6 +210,11 @@ BEGIN
         WHERE t.run_id = s.run_id AND t.generation = s.generation AND t.name = level ->> 'name'
         RETURNING t.live, t.cut INTO j;
         IF j.live > 0 THEN
+            IF p_way -> 'waits' = 'true' AND s.phase = 'forward' THEN
+                PERFORM jobs_rest(s.run_id, s.generation, (
+                    SELECT t.waiting_for FROM jobs_steprun AS t
+                    WHERE t.run_id = s.run_id AND t.generation = s.generation AND t.waiting_for IS NOT NULL LIMIT 1));
+            END IF;
             verdict := 'left'; RETURN NEXT; RETURN;
         END IF;
         -- The lock on the join was waited for: a fresh statement sees what the siblings did before.
@@ -322,7 +327,7 @@ END $$;
 CREATE FUNCTION jobs_rest(p_run uuid, p_generation int, p_for text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM jobs_run AS t WHERE t.id = p_run AND t.status = 'running' FOR NO KEY UPDATE;
-    IF FOUND AND NOT EXISTS (
+    IF FOUND AND p_for IS NOT NULL AND NOT EXISTS (
         SELECT FROM jobs_steprun AS t
         WHERE t.run_id = p_run AND t.generation = p_generation AND t.status IN ('ready', 'running')
     ) THEN

@@ -178,13 +178,14 @@ def finish_stopped(run_id: UUID, *, rollback: str) -> bool:
 
 
 def reopen(run_id: UUID, *, wanted: tuple[str, ...], status: str, stop: str | None) -> bool:
-    """Make an ended run live again in one of the `wanted` states; False if it is in none of them.
+    """Make an ended run live again in one of the `wanted` states, to be undone; False if it is in
+    none of them.
 
-    The caller holds the run's row and sets what else follows.
+    It lets go of its singleton key, which another run may hold by now.
     """
     return changed(
         "UPDATE jobs_run SET status = %(status)s, stop = %(stop)s, rollback = 'not_needed',"
-        " output = NULL, finished_at = NULL, expires_at = NULL"
+        " output = NULL, finished_at = NULL, expires_at = NULL, singleton_key = NULL"
         " WHERE id = %(run)s AND status = ANY(%(wanted)s) RETURNING id",
         {"run": run_id, "wanted": list(wanted), "status": status, "stop": stop},
     )

@@ -294,3 +294,41 @@ def test_finished_runs_are_pruned_when_their_time_is_over_and_live_ones_never(
 
     assert set(Run.objects.values_list("pk", flat=True)) == {kept.pk, live.pk}
     assert not StepRun.objects.filter(run=done.pk).exists()
+
+
+def test_a_retry_of_a_limited_run_waits_for_its_place(post: Post, calls: list[str]) -> None:
+    flows.MISBEHAVIOUR["lim-second"] = flows.fail_for_good
+    run = limited.limited_runs.start(1, company="acme")
+    post.run_to_the_end(run)
+    flows.MISBEHAVIOUR.clear()
+    limited.limited_runs.start(3, company="acme")
+    post.deliver_one()  # the admission of the other
+    calls.clear()
+
+    services.retry(run.pk, reason="mended", by="ann")
+    admission = post.waiting.pop()
+    post.waiting.insert(0, admission)
+    post.deliver_one()
+
+    assert Run.objects.get(pk=run.pk).waiting_for == "limit"
+    assert post.run_to_the_end(run).status == "succeeded"
+
+
+def test_a_singleton_is_not_retried_beside_another(post: Post) -> None:
+    flows.MISBEHAVIOUR["word-plain"] = flows.fail_for_good
+    run = limited.single.start("a", company="acme")
+    post.run_to_the_end(run)
+    flows.MISBEHAVIOUR.clear()
+    limited.single.start("a", company="acme")
+
+    with pytest.raises(RunRefused, match="singleton"):
+        services.retry(run.pk, reason="mended", by="ann")
+
+
+def test_a_succeeded_singleton_is_cancelled_beside_another(post: Post, calls: list[str]) -> None:
+    run = limited.single.start("a", company="acme")
+    post.run_to_the_end(run)
+    limited.single.start("a", company="acme")
+
+    assert services.cancel(run.pk, reason="wrong", by="ann")
+    assert post.run_to_the_end(run).rollback == "complete"

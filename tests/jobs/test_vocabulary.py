@@ -245,3 +245,12 @@ def test_a_step_may_end_the_run_well_with_the_rest_skipped(ways: Post, calls: li
 
     assert (ended.status, ended.rollback, ended.output) == ("succeeded", "not_needed", None)
     assert sorted(calls) == ["word-ending", "word-right", "word-right-after"]
+
+
+def test_a_run_waits_when_only_a_sleep_is_left_of_it(ways: Post) -> None:
+    run = vocabulary.sleeping_beside.start(1, company="acme")
+    ways.deliver_all()
+
+    found = Run.objects.get(pk=run.pk)
+    assert (found.status, found.waiting_for) == ("waiting", "time")
+    assert ways.run_to_the_end(run).output == 1

@@ -180,3 +180,13 @@ def skipping_rest(number: int) -> int | None:
 def done(ctx: Context, number: int) -> Done[int]:
     note(ctx)
     return Done(number, undo=number)
+
+
+@workflow(name="word/sleep-beside")
+def sleeping_beside(number: int) -> int | None:
+    def asleep() -> int | None:
+        sleep(timedelta(days=1))
+        return plain.options(name="word-asleep")(number)
+
+    left, _ = parallel(asleep, plain.options(name="word-beside")(number))
+    return left
