@@ -29,6 +29,15 @@ def refuse_to_start(**_: Any) -> None:
         require_queues()
 
 
+def refuse_other_pools(instance: Any, **_: Any) -> None:
+    """End a worker in one line if its pool could not interrupt a step."""
+    from counterpoint.exits import one_line_errors
+    from counterpoint.pools import require_interruptible
+
+    with one_line_errors():
+        require_interruptible(instance.pool_cls)
+
+
 def drop_dead_connections(**_: Any) -> None:
     """Replace a database connection that its server has closed since the last task."""
     from jobs.connections import drop_dead
@@ -52,5 +61,6 @@ app.steps["consumer"].add("counterpoint.control:ControlPlane")
 app.steps["consumer"].add("counterpoint.visibility:Visibility")
 
 celeryd_init.connect(refuse_to_start)
+celeryd_after_setup.connect(refuse_other_pools)
 celeryd_after_setup.connect(announce_steps)
 task_prerun.connect(drop_dead_connections)

@@ -39,11 +39,13 @@ class Workers:
             "predefined_queues": QueueUrls(),
         }
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, *arguments: str) -> None:
         """Start a worker and wait until it takes tasks."""
         log = self.services.processes.logs / f"{name}.log"
         log.unlink(missing_ok=True)
-        self.services.start_process(name, [*WORKER, "-n", f"{name}@test"], self.environment)
+        self.services.start_process(
+            name, [*WORKER, "-n", f"{name}@test", *arguments], self.environment
+        )
         self.started.append(name)
 
         def is_ready() -> bool:

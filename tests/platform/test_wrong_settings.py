@@ -13,6 +13,7 @@ NO_DATABASE = "postgresql://user:hunter2@127.0.0.1:1/none"
 COMMANDS = {
     "manage.py": ["manage.py", "migrate"],
     "worker": ["-m", "celery", "-A", "counterpoint", "worker"],
+    "worker of threads": ["-m", "celery", "-A", "counterpoint", "worker", "--pool", "threads"],
     "beat": ["-m", "celery", "-A", "counterpoint", "beat"],
     "inspect": ["-m", "celery", "-A", "counterpoint.monitor", "inspect", "ping"],
     "flower": ["-m", "celery", "-A", "counterpoint.monitor", "flower"],
@@ -98,3 +99,16 @@ def test_an_sqs_that_does_not_answer_ends_the_worker() -> None:
 
     assert (code, len(lines)) == (2, 1)
     assert lines[0].startswith("SQS_ENDPOINT_URL: ")
+
+
+def test_a_pool_that_cannot_interrupt_a_step_ends_the_worker() -> None:
+    call_command("ensure_queues", verbosity=0)
+
+    code, lines = run("worker of threads")
+
+    assert code == 2
+    # Before it Celery may say what it thinks of root.
+    assert lines[-1] == (
+        "--pool: 'thread' cannot interrupt a step at its timeout; use prefork, the default, or solo"
+        " for debugging"
+    )
