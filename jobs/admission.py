@@ -22,7 +22,8 @@ def admitted(held: Claim, work: Work, arguments: dict[str, Any]) -> bool:
     if held.is_compensation:
         return True
     options = work.options
-    return ask(held, f"step {work.name}", options.concurrency, options.rate, arguments)
+    given = arguments if work.step is None else work.step.with_defaults(arguments)
+    return ask(held, f"step {work.name}", options.concurrency, options.rate, given)
 
 
 def ask(
@@ -73,8 +74,8 @@ def _line_up(held: Claim, name: str, key: str, wait: timedelta) -> None:
 def leave(held: Claim, work: Work, arguments: dict[str, Any]) -> None:
     """Give the step's place to the next in line."""
     limit = work.options.concurrency
-    if limit is not None and not held.is_compensation:
-        key = key_of(limit, arguments)
+    if limit is not None and work.step is not None and not held.is_compensation:
+        key = key_of(limit, work.step.with_defaults(arguments))
         resend = settings.JOBS_RESEND_AFTER
         wake_ups = moves.wake_limited(f"step {work.name}", key, resend=resend)
         reached(Point.PLACE_PASSED_ON)

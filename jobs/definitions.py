@@ -127,10 +127,16 @@ class Workflow(Traced, Startable[P, R]):
         return self._encode(value)
 
     def decode_input(self, encoded: dict[str, Any]) -> dict[str, Any]:
-        """Return stored input as the annotated types, by parameter; raises `InvalidInput`."""
+        """Return stored input as the annotated types, by parameter in declared order, which jsonb
+        does not keep; raises `InvalidInput`.
+        """
+        if set(encoded) != set(self.inputs):
+            raise self._wrong_count(
+                f"takes {', '.join(self.inputs) or 'nothing'}, and {', '.join(encoded)} is stored"
+            )
         return {
-            name: self.inputs[name].decode(value, what=f"input {name} of {self.name}")
-            for name, value in encoded.items()
+            name: codec.decode(encoded[name], what=f"input {name} of {self.name}")
+            for name, codec in self.inputs.items()
         }
 
     def _wrong_count(self, message: str) -> InvalidInput:
@@ -140,10 +146,9 @@ class Workflow(Traced, Startable[P, R]):
 
     def _encode(self, values: dict[str, Any]) -> dict[str, Any]:
         encoded, found = {}, []
-        for name, value in values.items():
-            codec = self.inputs[name]
+        for name, codec in self.inputs.items():
             try:
-                encoded[name] = codec.encode_input(value, what=name)
+                encoded[name] = codec.encode_input(values[name], what=name)
             except InvalidInput as error:
                 found += [{**issue, "loc": (name, *issue["loc"])} for issue in error.issues]
         if found:

@@ -1,5 +1,6 @@
 """Limits that hold over all workers: how they are declared. Enforced by `jobs.admission`."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -60,7 +61,16 @@ class Debounce:
 
 def key_of(limit: Limit | Rate | Debounce, arguments: dict[str, Any]) -> str:
     """Return the key's text for these arguments, `''` where there is no key function."""
-    return "" if limit.key is None else str(limit.key(*arguments.values()))[:MAX_KEY]
+    return "" if limit.key is None else key_text(limit.key(*arguments.values()))
+
+
+def key_text(key: Any) -> str:
+    """Return the key as stored: of a long one the beginning, and a hash that tells it apart."""
+    text = str(key).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    if len(text) <= MAX_KEY:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{text[: MAX_KEY - len(digest) - 1]}…{digest}"
 
 
 def misfit(key: Callable[..., Any], parameters: Collection[str]) -> str | None:

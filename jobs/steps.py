@@ -1,7 +1,7 @@
 """Steps as their authors write them: units of work, and what undoes them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -84,6 +84,11 @@ class Step(Traced, Generic[P, R]):
         """The parameters that a call must give."""
         parameters = self.signature.parameters.items()
         return {name for name, one in parameters if one.default is one.empty}
+
+    def with_defaults(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments in declared order, with the defaults of those not given."""
+        parameters = self.signature.parameters.items()
+        return {name: arguments.get(name, one.default) for name, one in parameters}
 
     def options(self, *, name: str | None = None, queue: str | None = None) -> "StepCall[P, R]":
         """Return this step for one call under another node name or on another queue."""

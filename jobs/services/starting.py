@@ -9,7 +9,7 @@ from django.db import transaction
 
 from jobs.definitions import Workflow
 from jobs.errors import IdempotencyConflict, InvalidInput
-from jobs.limits import MAX_KEY, key_of
+from jobs.limits import key_of, key_text
 from jobs.models import Definition, Run, StepRun
 from jobs.plan import Entry, Kind, Node
 from jobs.registry import registry
@@ -253,7 +253,7 @@ def pin(workflow: Workflow[Any, Any]) -> None:
 
 
 def _key(workflow: Workflow[Any, Any], key: Any, encoded: dict[str, Any]) -> str:
-    return str(key(*workflow.decode_input(encoded).values()))[:MAX_KEY]
+    return key_text(key(*workflow.decode_input(encoded).values()))
 
 
 def _hold(workflow: Workflow[Any, Any], delay: timedelta | None) -> timedelta:

@@ -26,7 +26,7 @@ from jobs import (
 )
 from jobs.errors import DefinitionError
 from jobs.fitting import fits
-from jobs.limits import key_of
+from jobs.limits import MAX_KEY, key_of, key_text
 from jobs.models import Run
 from jobs.registry import registry
 
@@ -500,6 +500,14 @@ def test_options_of_a_workflow_are_kept() -> None:
     assert (made.options_.priority, made.options_.on_failure) == (3, "def-told")
     assert made.options_.concurrency is not None
     assert key_of(made.options_.concurrency, {"number": 5}) == "5"
+
+
+def test_long_keys_are_told_apart_and_odd_ones_can_be_stored() -> None:
+    first, second = (key_text("x" * 300 + end) for end in "ab")
+
+    assert first != second
+    assert len(first) == len(second) == MAX_KEY
+    assert key_text("a\0\ud800") == "a\\0\\ud800"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from celery import Task, chain, group, shared_task
 from pydantic import BaseModel
 
-from jobs import Context, each, hook, sleep, step, transform, when, workflow
+from jobs import Context, Limit, each, hook, sleep, step, transform, when, workflow
 from jobs.models import Run
+from jobs.services import start_workflow
 from tests.jobs.conftest import Post
 
 pytestmark = pytest.mark.usefixtures("forget_definitions")
@@ -147,6 +148,36 @@ def test_an_attached_step_runs_and_is_undone_with_the_others(post: Post) -> None
 @step(name="low-refused", attempts=1)
 def refused(ctx: Context, number: int) -> int:
     raise ValueError("no")
+
+
+def test_keys_are_given_the_inputs_in_their_declared_order(post: Post) -> None:
+    keys = []
+
+    def key_of_run(customer: str, n: int) -> str:
+        keys.append((customer, n))
+        return customer.upper()
+
+    def key_of_step(text: str, by: int) -> str:
+        keys.append((text, by))
+        return text.upper()
+
+    @step(name="low-keyed", concurrency=Limit(1, key=key_of_step))
+    def keyed(ctx: Context, text: str, by: int = 3) -> str:
+        return text * by
+
+    @workflow(
+        name="low/keyed",
+        concurrency=Limit(1, key=key_of_run),
+        idempotency=key_of_run,
+        singleton=key_of_run,
+    )
+    def made(customer: str, n: int) -> str:
+        return keyed(customer)
+
+    run = start_workflow("low/keyed", {"n": 7, "customer": "ann"}, company="acme")
+
+    assert post.run_to_the_end(run).output == "annannann"
+    assert set(keys) == {("ann", 7), ("ann", 3)}
 
 
 def test_words_may_be_put_into_each_other(post: Post) -> None:
