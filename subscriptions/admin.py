@@ -6,35 +6,14 @@ Secrets and custom headers go in and never come out: the form shows what is set,
 from typing import Any
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 
-from jobs.admin import ReadOnly
+from jobs.admin import ReadOnly, Recorded
 from subscriptions import services
 from subscriptions.forms import SubscriptionForm, shown_config
 from subscriptions.models import Delivery, DeliveryAttempt, Event, RelayCursor, Subscription
-
-MOST_COUNTED = 10_000
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than 10,000 rows: an exact figure would read the whole table."""
-
-    @cached_property
-    def count(self) -> int:
-        rows = self.object_list
-        assert isinstance(rows, QuerySet)  # noqa: S101 - what the admin gives
-        return rows.order_by().values("pk")[:MOST_COUNTED].count()
-
-
-class Recorded(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    """Rows that only the event system writes."""
-
-    paginator = CappedPaginator
-    show_full_result_count = False
 
 
 @admin.register(Event)

@@ -1,0 +1,22 @@
+"""A window on runs with a few levers: everything can be seen, nothing is edited by hand."""
+
+from jobs.admin.keys import ApiKeyAdmin
+from jobs.admin.records import ActionAdmin, DefinitionAdmin, FiringAdmin, HoldAdmin, WaitAdmin
+from jobs.admin.rows import ReadOnly, Recorded
+from jobs.admin.runs import RunAdmin
+from jobs.admin.steps import AttemptAdmin, JoinAdmin, StepRunAdmin
+
+__all__ = [
+    "ActionAdmin",
+    "ApiKeyAdmin",
+    "AttemptAdmin",
+    "DefinitionAdmin",
+    "FiringAdmin",
+    "HoldAdmin",
+    "JoinAdmin",
+    "ReadOnly",
+    "Recorded",
+    "RunAdmin",
+    "StepRunAdmin",
+    "WaitAdmin",
+]

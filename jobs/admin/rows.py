@@ -1,0 +1,41 @@
+"""What all pages of the engine's own rows share."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+
+MOST_COUNTED = 10_000
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than 10,000 rows: an exact figure would read the whole table."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        assert isinstance(rows, QuerySet)  # noqa: S101 - what the admin gives
+        return rows.order_by().values("pk")[:MOST_COUNTED].count()
+
+
+class ReadOnly:
+    """Rows that only the engine writes."""
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Recorded(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """The pages of such rows, fast however many there are."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
