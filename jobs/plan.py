@@ -149,20 +149,24 @@ class Plan:
         """
         return _enter(self.body, 0, done or {})
 
-    def after(self, name: str, *, skip: bool = False) -> Way:
-        """Return what follows the node of that name; `skip` jumps over what a `when` guards."""
+    def after(self, name: str, *, skip: bool = False, done: Mapping[str, Any] | None = None) -> Way:
+        """Return what follows the node of that name; `skip` jumps over what a `when` guards, and
+        `done` is as in `start`.
+        """
+        if done:
+            return self._after(name, skip=skip, done=done)
         if (name, skip) not in self._ways:
-            self._ways[name, skip] = self._after(name, skip=skip)
+            self._ways[name, skip] = self._after(name, skip=skip, done={})
         return self._ways[name, skip]
 
-    def _after(self, name: str, *, skip: bool) -> Way:
+    def _after(self, name: str, *, skip: bool, done: Mapping[str, Any]) -> Way:
         place = self._places[name]
         span = place.item.span if skip and isinstance(place.item, Node) else 0
-        entry = _enter(place.chain, place.index + 1 + span, {})
+        entry = _enter(place.chain, place.index + 1 + span, done)
         joins = []
         while place.group is not None:
             group, place = place.group, self._places[place.group]
-            joins.append((group, _enter(place.chain, place.index + 1, {})))
+            joins.append((group, _enter(place.chain, place.index + 1, done)))
         return Way(entry, tuple(joins))
 
     def behind(self, name: str) -> set[str]:

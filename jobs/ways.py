@@ -49,6 +49,10 @@ def way_of(held: Claim, *, skip: bool = False) -> str:
     if name == ADMISSION:
         way = Way(plan_of(held).start(_done(held)), ())
         return _way_text(way, held.phase, held.run_queue, held.lane)
+    if held.generation > 1:
+        plan = plan_of(held)
+        way = plan.after(name, skip=skip, done=_done(held))
+        return _way_text(way, held.phase, held.run_queue, held.lane, waits=_waits(plan))
     return _forward(held.definition_id, name, skip, held.run_queue, held.lane)
 
 
@@ -56,12 +60,17 @@ def way_of(held: Claim, *, skip: bool = False) -> str:
 def _forward(definition_id: str, name: str, skip: bool, run_queue: str, lane: str) -> str:
     plan = pinned_plan(definition_id)
     way = plan.after(name, skip=skip)
-    waits = any(node.kind in WAITING_KINDS for node in plan.nodes)
-    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane, waits=waits)
+    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane, waits=_waits(plan))
+
+
+def _waits(plan: Plan) -> bool:
+    return any(node.kind in WAITING_KINDS for node in plan.nodes)
 
 
 def _done(held: Claim) -> dict[str, Any]:
-    """Return the outputs that a retried or forked run begins with."""
+    """Return the outputs that a retried or forked run begins with: a token that comes to such a
+    node goes past it. What the run itself completed lies behind its tokens and is met by none.
+    """
     rows = StepRun.objects.filter(
         run_id=held.run_id,
         generation=held.generation,
@@ -98,7 +107,9 @@ def _entry(entry: Entry, phase: str, run_queue: str, lane: str | None) -> dict[s
         "nodes": [_node(node, phase, run_queue) for node in entry.nodes],
         "joins": [{"name": name, "live": live} for name, live in entry.joins],
     }
-    if len(entry.nodes) == 1 and _may_run_in_place(entry.nodes[0], phase, run_queue, lane):
+    # One node and a join is what is left of a group in a retried run.
+    is_one = len(entry.nodes) == 1 and not entry.joins
+    if is_one and _may_run_in_place(entry.nodes[0], phase, run_queue, lane):
         made["in_place"] = True
     return made
 

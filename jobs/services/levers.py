@@ -155,6 +155,7 @@ def _copy(source: Run) -> Run:
         priority=source.priority,
         retention=source.retention,
         forked_from=source,
+        generation=2,  # as after a retry, its tokens may come to nodes whose outputs it was given
         deadline_at=timezone.now() + timeout if timeout else None,
     )
 

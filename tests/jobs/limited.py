@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from jobs import Context, Debounce, Limit, Rate, parallel, step, workflow
+from jobs import Context, Debounce, Limit, Rate, parallel, step, transform, workflow
 from jobs.models import Definition
+from tests.jobs.flows import a as flow_a
 from tests.jobs.flows import plain as flow_plain
 from tests.jobs.vocabulary import note, plain
 
@@ -137,3 +138,18 @@ def sides(number: int) -> int | None:
 @workflow(name="lim/kept")
 def kept(text: str) -> int:
     return flow_plain(length(text))
+
+
+@workflow(name="lim/kept-between")
+def kept_between(number: int) -> int:
+    """What is undone, what is kept and what failed take turns, in a chain and in branches."""
+    first = flow_a(number)
+    second = flow_plain.options(name="lim-kept")(first)
+    left, right = parallel(
+        lambda: flow_plain.options(name="lim-kept-left")(
+            flow_a.options(name="lim-again-left")(second)
+        ),
+        flow_plain.options(name="lim-kept-right")(second),
+    )
+    both = transform(lambda left, right: left + right, left, right)
+    return flow_plain.options(name="lim-end")(both)

@@ -111,6 +111,26 @@ def test_a_retry_keeps_outputs_that_were_not_undone(ways: Post, calls: list[str]
     assert calls == ["flow-plain"]
 
 
+@pytest.mark.parametrize("lever", ["retry", "fork"])
+def test_what_is_kept_behind_what_was_undone_is_passed_by(
+    ways: Post, calls: list[str], lever: str
+) -> None:
+    flows.MISBEHAVIOUR["lim-end"] = flows.fail_for_good
+    run = limited.kept_between.start(1, company="acme")
+    assert ways.run_to_the_end(run).rollback == "complete"
+    flows.MISBEHAVIOUR.clear()
+    calls.clear()
+
+    if lever == "retry":
+        again = services.retry(run.pk, reason="mended", by="ann")
+    else:
+        again = services.fork(run.pk, from_step="lim-end", reason="mended", by="ann")
+    ended = ways.run_to_the_end(again)
+
+    assert (ended.status, ended.output) == ("succeeded", 5)
+    assert calls == ["flow-a", "lim-again-left", "lim-end"]
+
+
 def test_a_retry_of_a_list_runs_the_items_that_are_left(ways: Post, calls: list[str]) -> None:
     flows.MISBEHAVIOUR["word-total"] = flows.fail_for_good
     run = vocabulary.squares.start(5, 0, company="acme")
