@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 
-from jobs import calling
+from jobs import calling, shutdown
 from jobs.admission import admitted, leave
 from jobs.calling import Work
 from jobs.crashpoints import Point, reached
@@ -72,7 +72,7 @@ def _attempt(
         # An atomic step's writes and its outcome commit together, or not at all.
         with transaction.atomic() if work.options.atomic else nullcontext():
             outcome = _call(held, work, arguments, logger)
-            following = complete(held, outcome, worker=worker)
+            following = complete(held, outcome, worker=None if shutdown.is_near() else worker)
         reached(Point.OUTCOME_COMMITTED)
     except Skip as skip:
         reached(Point.CODE_RAISED)

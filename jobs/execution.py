@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from django.conf import settings
 
-from jobs import attempts, dispatch, nodes
+from jobs import attempts, dispatch, nodes, shutdown
 from jobs.attempts import StepFailed
 from jobs.crashpoints import Point, reached
 from jobs.errors import (
@@ -74,7 +74,8 @@ def perform(
     while following is not None:
         shown = _shown(following, hostname, task_id)
         try:
-            following = _perform(following, worker if time.monotonic() < until else None)
+            may_go_on = time.monotonic() < until and not shutdown.is_near()
+            following = _perform(following, worker if may_go_on else None)
         except StepFailed as failure:
             (shown.retried if failure.will_retry else shown.failed)(failure)
             break  # its outcome is recorded; the message was for another step

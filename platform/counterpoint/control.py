@@ -16,6 +16,7 @@ from celery import bootsteps
 from celery.events.dispatcher import EventDispatcher
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.platforms import EX_OK
+from celery.signals import worker_shutting_down
 from celery.utils.collections import AttributeDict
 from celery.utils.log import get_logger
 from celery.worker import control, state
@@ -148,6 +149,7 @@ class RemoteControl:
         try:
             self._node.handle_message(body, message)
         except WorkerShutdown:  # for the worker's main thread, which looks at these
+            worker_shutting_down.send(sender=self._node.hostname, sig=None, how="Warm", exitcode=0)
             state.should_stop = EX_OK  # type: ignore[assignment] # an exit code, when set
         except WorkerTerminate:
             state.should_terminate = EX_OK  # type: ignore[assignment] # likewise
