@@ -4,46 +4,49 @@ A run has a mood: most are to succeed, some have one node that fails for good, s
 compensation that does.
 """
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
-from typing import Any
 
+from jobs.crashpoints import Point
 from tests.faults.seeds import rng
-from tests.faults.shapes import Call, Shape, shape_of_run
+from tests.faults.shapes import EACH, LISTER, Call, Shape, shape_of_run
+from tests.faults.values import items_of
 
 ATTEMPTS = 5
 COMPENSATE = ".compensate"
 CANCELLED_SHARE = 0.1
+PUBLISHING = False  # until an event system fills the engine's port
 
-# Where an attempt ends its own process: in the author's code, or at the n-th database statement or
-# message of the engine after it, before or behind it.
+# Where an attempt ends its own process: in the author's code, or, armed there, at the n-th database
+# statement of the engine after it, before or behind it, or at a point that the engine names.
 SURE_DEATHS = ("start", "saved", "end")
-POINTS = (
-    *SURE_DEATHS,
-    "before-1",
-    "after-1",
-    "before-2",
-    "after-2",
-    "before-4",
-    "after-4",
+STATEMENTS = ("before-1", "after-1", "before-2", "after-2", "before-4", "after-4")
+NAMED = tuple(
+    f"at {point}"
+    for point in Point
+    if point not in (Point.LEASE_EXTENDED, Point.CHILD_WRITTEN, Point.CHILD_STARTED)
 )
+POINTS = (*SURE_DEATHS, *STATEMENTS, *NAMED)
 FREEZE = "freeze"  # its worker stands still beyond the lease, and then goes on
+DYING_RUNS = 10  # of each history: the first, whose first step dies in some way
+# So that a later attempt is under way when the frozen one ends.
+WORK_AFTER_FREEZE = 2.5
 
 
 @dataclass(frozen=True)
 class Behaviour:
     """One node's doings. `failures` attempts fail with an ordinary error; `ending` is how the one
     after them ends: `return`, `done` (with undo data), `skip`, `permanent` or `permanent-undo`.
-    `saves` says that each attempt saves undo data first.
+    `saves` says that each attempt saves undo data first, `publishes` that it publishes an event.
     """
 
     work_seconds: float = 0.0
     failures: int = 0
     ending: str = "return"
     saves: bool = False
+    publishes: bool = False
     deaths: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -74,24 +77,39 @@ def plan(seed: int, number: int) -> RunPlan:
     mood = draw.choices(("smooth", "bumpy", "doomed", "lost"), (3, 3, 3, 1))[0]
     nodes: dict[str, Behaviour] = {}
     for call in shape.calls:
-        nodes[call.node] = _forward(draw, call, mood)
-        nodes[call.node + COMPENSATE] = _backward(draw, mood)
+        for node in nodes_of(call, number):
+            nodes[node] = _forward(draw, call, mood)
+            nodes[node + COMPENSATE] = _backward(draw, mood)
+    if number < DYING_RUNS:
+        first = shape.calls[0].node
+        ways = (FREEZE, *rng(seed, "deaths").sample(POINTS, DYING_RUNS))
+        nodes[first] = _dying(nodes[first], ways[number])
     if mood in ("doomed", "lost"):
         calls = shape.calls
-        victim = draw.choice(calls[len(calls) // 2 :]).node
-        nodes[victim] = _doom(draw, nodes[victim])
-    cancel = draw.uniform(0.0, 1.5) if draw.random() < CANCELLED_SHARE else None
+        victims = nodes_of(draw.choice(calls[len(calls) // 2 :]), number)
+        for victim in victims[-1:]:
+            nodes[victim] = _doom(draw, nodes[victim])
+    cancelled = number >= DYING_RUNS and draw.random() < CANCELLED_SHARE
+    cancel = draw.uniform(0.0, 1.5) if cancelled else None
     return RunPlan(number, shape, nodes, cancel)
+
+
+def nodes_of(call: Call, number: int) -> list[str]:
+    """Return the nodes in which a call runs its step: one, or of an `each` one for each item."""
+    if call.kind != EACH:
+        return [call.node]
+    return [f"{call.node}[{i}]" for i, _ in enumerate(items_of(number, call.items_from))]
 
 
 def _forward(draw: Random, call: Call, mood: str) -> Behaviour:
     made = Behaviour(
         work_seconds=draw.choice((0.0, 0.0, 0.01, 0.05, 0.3)),
-        saves=call.is_compensated and draw.random() < 0.3,
+        saves=call.is_compensated and call.kind != "atomic" and draw.random() < 0.3,
+        publishes=draw.random() < 0.3 and PUBLISHING,
     )
     if mood == "smooth":
         return made
-    if draw.random() < 0.06:
+    if call.kind != LISTER and draw.random() < 0.06:
         return replace(made, ending="skip")
     return replace(
         made,
@@ -110,6 +128,11 @@ def _backward(draw: Random, mood: str) -> Behaviour:
     )
 
 
+def _dying(before: Behaviour, point: str) -> Behaviour:
+    work = WORK_AFTER_FREEZE if point == FREEZE else before.work_seconds
+    return replace(before, deaths={1: point}, work_seconds=work, failures=0, ending="return")
+
+
 def _doom(draw: Random, before: Behaviour) -> Behaviour:
     ending = draw.choice(("permanent", "permanent-undo", "return"))
     return replace(before, ending=ending, failures=ATTEMPTS if ending == "return" else 0)
@@ -118,14 +141,4 @@ def _doom(draw: Random, before: Behaviour) -> Behaviour:
 def _deaths(draw: Random, *, share: float) -> dict[int, str]:
     if draw.random() >= share:
         return {}
-    return {1: FREEZE if draw.random() < 0.1 else draw.choice(POINTS)}
-
-
-def output_of(number: int, node: str, values: list[Any]) -> int:
-    """Return a step's output: a digest of all it depends on, so that a wrong value shows."""
-    return zlib.crc32(repr((number, node, values)).encode())
-
-
-def undo_of(number: int, node: str, attempt: int) -> int:
-    """Return the undo data that an attempt of a step leaves."""
-    return zlib.crc32(repr((number, node, attempt, "undo")).encode())
+    return {1: draw.choice(POINTS)}

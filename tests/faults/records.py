@@ -1,6 +1,6 @@
 """What a history left in the tables, read with plain SQL: the engine's rows, the steps' journal."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from tests.faults.behaviours import COMPENSATE, RunPlan, plan
 
 T = TypeVar("T")
+CALLS = ("step", "each")
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -45,8 +46,10 @@ class StepRow:
     generation: int
     node: str
     step: str
+    kind: str
     phase: str
     status: str
+    each: str | None
     attempts: int
     output: Any
     undo: Any
@@ -119,6 +122,7 @@ class RunRecord:
     joins: list[JoinRow] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    told: Counter[str] = field(default_factory=Counter)  # events that are visible, by node
 
     @property
     def moves(self) -> int:
@@ -127,7 +131,22 @@ class RunRecord:
         return ends + sum(map(len, self.tries.values())) + len(self.lines) + self.row.is_ended
 
     def forward(self) -> dict[str, StepRow]:
-        return {node: row for node, row in self.steps.items() if row.phase == "forward"}
+        """The rows of the shape's calls and of the items of each `each`, by node."""
+        return {
+            node: row
+            for node, row in self.steps.items()
+            if row.phase == "forward" and row.kind in CALLS
+        }
+
+    def values(self) -> dict[str, Any]:
+        """The outputs that later nodes see: None for what was skipped, failed or left out."""
+        rows = self.forward()
+        return {
+            call.node: rows[call.node].output
+            if call.node in rows and rows[call.node].status == "succeeded"
+            else None
+            for call in self.plan.shape.calls
+        }
 
     def backward(self) -> dict[str, StepRow]:
         """The compensations by the node that they undo."""
@@ -151,8 +170,8 @@ SELECT id, workflow, (input->>'number')::int AS number, status, rollback, stop, 
 FROM jobs_run ORDER BY created_at
 """
 STEPS = """
-SELECT id, run_id, generation, node, step, phase, status, attempts, output, undo, error, due_at,
-       wake_at, lease_until, created_at, started_at, finished_at
+SELECT id, run_id, generation, node, step, kind, phase, status, each, attempts, output, undo, error,
+       due_at, wake_at, lease_until, created_at, started_at, finished_at
 FROM jobs_steprun ORDER BY id
 """
 TRIES = """
@@ -162,6 +181,10 @@ FROM jobs_attempt AS a JOIN jobs_steprun AS s ON s.id = a.step_run_id ORDER BY s
 JOINS = "SELECT run_id, name, live FROM jobs_join"
 LINES = "SELECT * FROM fault_journal ORDER BY id"
 EFFECTS = "SELECT * FROM fault_effect"
+EVENTS = """
+SELECT (payload->>'number')::int, payload->>'node' FROM event_system_event
+WHERE type = 'fault.told'
+"""
 
 
 def read(url: str, *, seed: int) -> list[RunRecord]:
@@ -180,12 +203,16 @@ def read(url: str, *, seed: int) -> list[RunRecord]:
             found[line.run_id].lines.append(line)
         for effect in _rows(connection, Effect, EFFECTS):
             found[effect.run_id].effects.append(effect)
+        by_number = {record.row.number: record for record in found.values()}
+        for number, node in connection.execute(EVENTS):
+            by_number[number].told[node] += 1
     return list(found.values())
 
 
 def digest(url: str) -> dict[str, str]:
     """Return a hash of the content of each table: equal means that nothing has changed."""
     tables = (
+        "event_system_event",
         "jobs_run",
         "jobs_steprun",
         "jobs_attempt",

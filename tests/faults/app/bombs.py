@@ -1,4 +1,4 @@
-"""End or freeze this process at a point that the plan names, inside the engine's own statements."""
+"""End or freeze this process at a point that the plan names, inside the engine's own work."""
 
 import os
 import signal
@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery.signals import before_task_publish
 from django.conf import settings
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-_countdown: dict[int, int] = {}  # statements and messages until the end, by pid
-_is_before: dict[int, bool] = {}
+from jobs import crashpoints
+from jobs.crashpoints import Point
+
+# What is armed, by pid: a fork is not to inherit its parent's.
+_statements: dict[int, tuple[str, int]] = {}  # before or after, and how many are left
+_points: dict[int, str] = {}
 
 
 def die() -> None:
@@ -20,11 +23,13 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def arm(point: str) -> None:
-    """End this process `before-N` or `after-N` of its next statements and messages."""
-    side, _, count = point.partition("-")
-    _countdown[os.getpid()] = int(count)
-    _is_before[os.getpid()] = side == "before"
+def arm(way: str) -> None:
+    """End this process `before-N` or `after-N` of its next statements, or `at` a named point."""
+    if way.startswith("at "):
+        _points[os.getpid()] = way.removeprefix("at ")
+        return
+    side, _, count = way.partition("-")
+    _statements[os.getpid()] = side, int(count)
 
 
 def freeze() -> None:
@@ -37,37 +42,33 @@ def freeze() -> None:
         os.kill(main, signal.SIGCONT)
 
 
-def _count(is_before: bool) -> None:
-    pid = os.getpid()
-    if pid not in _countdown:
-        return
-    if is_before:
-        _countdown[pid] -= 1
-    if _countdown[pid] <= 0 and _is_before[pid] == is_before:
+def install() -> None:
+    """Count every statement of Django's connection, and hear of every point of the engine's."""
+    connection_created.connect(_wrap)
+    _wrap(connection)
+    crashpoints.listening(_reached).__enter__()  # for as long as the process lives
+
+
+def _reached(point: Point) -> None:
+    if _points.get(os.getpid()) == point:
         die()
 
 
-def _around_statement(
+def _wrap(connection: Any, **_: Any) -> None:
+    if _around not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_around)
+
+
+def _around(
     execute: Callable[..., Any], sql: str, parameters: Any, many: bool, context: Any
 ) -> Any:
-    _count(is_before=True)
+    side, left = _statements.get(os.getpid(), ("", 0))
+    if left == 1 and side == "before":
+        die()
     try:
         return execute(sql, parameters, many, context)
     finally:
-        _count(is_before=False)
-
-
-def _wrap(connection: Any, **_: Any) -> None:
-    if _around_statement not in connection.execute_wrappers:
-        connection.execute_wrappers.append(_around_statement)
-
-
-def _before_message(**_: Any) -> None:
-    _count(is_before=True)
-
-
-def install() -> None:
-    """Count every statement of Django's connection and every message of Celery's."""
-    connection_created.connect(_wrap)
-    before_task_publish.connect(_before_message)
-    _wrap(connection)
+        if left == 1:
+            die()
+        if left:
+            _statements[os.getpid()] = side, left - 1

@@ -4,9 +4,9 @@ Each check is a function of one run's record that yields what is wrong with it. 
 their other halves in `history`, which waits for the ends and replays the messages.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from tests.faults.invariants import attempts, ends, order, rollback
+from tests.faults.invariants import attempts, ends, limits, order, rollback
 from tests.faults.records import RunRecord
 from tests.faults.report import Violation
 
@@ -23,20 +23,24 @@ CHECKS: list[tuple[str, Check]] = [
     ("I3", attempts.had_their_effects),
     ("I4", order.values_were_there),
     ("I4", order.joins_ran_once),
+    ("I4", order.lists_were_worked_off),
+    ("I4", order.waits_had_their_time),
     ("I5", rollback.undid_each_once),
     ("I5", rollback.went_backwards),
     ("I5", rollback.waited_for_the_live),
     ("I5", rollback.was_given_the_right_data),
+    ("I6", ends.told_of_success_only),
     ("I8", attempts.were_started_once),
     ("I9", attempts.were_lost_by_their_lease),
 ]
 
 
-def check(found: Iterable[RunRecord]) -> list[Violation]:
+def check(found: Sequence[RunRecord]) -> list[Violation]:
     """Return every violation in the records."""
-    return [
+    of_one = [
         Violation(invariant, message, record)
         for record in found
         for invariant, judge in CHECKS
         for message in judge(record)
     ]
+    return [*of_one, *limits.were_kept(found)]

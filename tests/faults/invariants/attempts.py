@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from tests.faults.behaviours import ATTEMPTS, SURE_DEATHS
-from tests.faults.records import RunRecord
+from tests.faults.records import RunRecord, StepRow
 
 WELL = frozenset({"succeeded", "skipped"})
 # An attempt more is counted where the last worker never came back: it records the loss.
@@ -16,8 +16,15 @@ MOST = ATTEMPTS + 1
 SAME_STATEMENT = timedelta(milliseconds=100)
 
 
-def have_one_outcome(record: RunRecord) -> Iterator[str]:
+def _worked(record: RunRecord) -> Iterator[tuple[str, StepRow]]:
+    """Yield the rows in which authors' code ran."""
     for node, step in record.steps.items():
+        if step.kind == "step":
+            yield node, step
+
+
+def have_one_outcome(record: RunRecord) -> Iterator[str]:
+    for node, step in _worked(record):
         outcomes = [one.outcome for one in record.tries[node]]
         well = [outcome for outcome in outcomes if outcome in WELL]
         if step.status in WELL and (well != [step.status] or outcomes[-1] != step.status):
@@ -25,17 +32,22 @@ def have_one_outcome(record: RunRecord) -> Iterator[str]:
         if step.status not in WELL and well:
             yield f"{node} is {step.status}, though an attempt {well[0]}"
         if step.status == "succeeded" and step.phase == "forward" and outcomes:
-            returned = {
+            returned = [
                 line.value
                 for line in record.lines_of(node, "returning")
                 if line.attempt == len(outcomes)
-            }
-            if returned != {step.output}:
-                yield f"{node} recorded {step.output}, its last attempt returned {returned}"
+                and step.finished_at is not None
+                and line.at <= step.finished_at
+            ]
+            if returned != [step.output]:
+                yield (
+                    f"{node} recorded {step.output} at {step.finished_at}; by then its last attempt"
+                    f" had returned {returned or 'nothing'}"
+                )
 
 
 def are_numbered_without_gap(record: RunRecord) -> Iterator[str]:
-    for node, step in record.steps.items():
+    for node, step in _worked(record):
         numbers = [one.number for one in record.tries[node]]
         if numbers != list(range(1, step.attempts + 1)):
             yield f"{node} counts {step.attempts} attempts and recorded {numbers}"
@@ -75,14 +87,17 @@ def have_one_key(record: RunRecord) -> Iterator[str]:
 
 
 def had_their_effects(record: RunRecord) -> Iterator[str]:
-    """Whoever succeeded has run to its end, and what it wrote is there."""
-    for node, step in record.steps.items():
-        if step.status != "succeeded":
-            continue
+    """Whoever succeeded has run to its end; an atomic step's writes are there once or not."""
+    shape = record.plan.shape
+    for node, step in _worked(record):
         winner = len(record.tries[node])
-        effects = [effect for effect in record.effects if effect.node == node]
-        if not any(effect.attempt == winner for effect in effects):
+        effects = [effect.attempt for effect in record.effects if effect.node == node]
+        if step.status == "succeeded" and winner not in effects:
             yield f"{node} succeeded in attempt {winner}, whose effect is not there"
+        if step.phase == "forward" and shape.call(node).kind == "atomic":
+            wanted = [winner] if step.status == "succeeded" else []
+            if effects != wanted:
+                yield f"{node} is atomic and {step.status}; attempts {effects} had their effect"
 
 
 def were_lost_by_their_lease(record: RunRecord) -> Iterator[str]:
@@ -95,8 +110,10 @@ def were_lost_by_their_lease(record: RunRecord) -> Iterator[str]:
             if one.finished_at - one.started_at < lease:
                 yield f"attempt {one.number} of {node} was given up before its {lease} were over"
             after = tries[place + 1] if place + 1 < len(tries) else None
-            if after is None and record.steps[node].status not in ("failed", "stopped"):
+            step = record.steps[node]  # of the engine's own nodes only losses are recorded
+            if after is None and step.status not in ("failed", "stopped") and step.kind == "step":
                 yield f"attempt {one.number} of {node} was lost, and none followed"
-            died = record.plan.nodes[node].deaths.get(one.number) in SURE_DEATHS
+            doing = record.plan.nodes.get(node)
+            died = doing is not None and doing.deaths.get(one.number) in SURE_DEATHS
             if after is not None and after.worker == one.worker and died:
                 yield f"attempt {after.number} of {node} ran on the worker that died: {one.worker}"

@@ -1,13 +1,16 @@
 """How runs end: which may exist, what the plan lets them come to, and that nothing stays open."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from tests.faults.behaviours import COMPENSATE, output_of
+from tests.faults.behaviours import Behaviour
 from tests.faults.records import AttemptRow, RunRecord
+from tests.faults.values import holds, result_of
 
 ROLLED_BACK = 1_000_000  # numbers from here on belong to transactions that were rolled back
 FINAL = frozenset({"succeeded", "failed", "skipped", "stopped", "resolved"})
-PLANNED = frozenset({"Planned", "PermanentFailure"})
+NOTHING = Behaviour()
+UNLUCKY = frozenset({"OperationalError", "InterfaceError"})  # PostgreSQL went away under it
 
 
 def exists_rightly(record: RunRecord) -> Iterator[str]:
@@ -28,13 +31,14 @@ def ended_as_planned(record: RunRecord) -> Iterator[str]:
     row, plan = record.row, record.plan
     failed = [node for node, step in record.forward().items() if step.status == "failed"]
     for node, step in record.steps.items():
-        if step.status == "failed" and node not in plan.doomed and not _was_unlucky(record, node):
+        if step.status != "failed" or step.kind != "step" or node in plan.doomed:
+            continue
+        if not _was_unlucky(record, node):
             yield f"{node} failed for good though it was to succeed: {step.error}"
-    if row.status == "succeeded":
-        doomed = [node for node in plan.doomed if not node.endswith(COMPENSATE)]
-        if failed or doomed:
-            yield f"it succeeded, though {', '.join({*failed, *doomed})} failed"
-    elif row.status == "failed" and not failed:
+    fatal = [node for node in failed if plan.shape.call(node).kind != "continuing"]
+    if row.status == "succeeded" and fatal:
+        yield f"it succeeded, though {', '.join(fatal)} failed"
+    elif row.status == "failed" and not fatal:
         yield f"it failed, and none of its steps did: {row.error}"
     elif row.status == "cancelled" and plan.cancel_after is None:
         yield "nobody cancelled it"
@@ -43,7 +47,7 @@ def ended_as_planned(record: RunRecord) -> Iterator[str]:
 
 
 def _unplanned_failures(record: RunRecord, node: str, tries: list[AttemptRow]) -> Iterator[str]:
-    doing = record.plan.nodes[node]
+    doing = record.plan.nodes.get(node, NOTHING)  # the engine's own nodes have no plan
     for one in tries:
         kind = (one.error or {}).get("type")
         if one.outcome == "failed" and kind == "Planned" and one.number > doing.failures:
@@ -55,27 +59,42 @@ def _unplanned_failures(record: RunRecord, node: str, tries: list[AttemptRow]) -
 def _was_unlucky(record: RunRecord, node: str) -> bool:
     """Whether some attempt was ended by what the faults did, and not by the plan."""
     return any(
-        one.outcome in ("lost", "timeout") or (one.error or {}).get("type") not in PLANNED
+        one.outcome == "lost" or (one.error or {}).get("type") in UNLUCKY
         for one in record.tries[node]
-        if one.outcome != "succeeded"
     )
 
 
 def gave_the_right_output(record: RunRecord) -> Iterator[str]:
-    """A succeeded run's output, worked out again from the seed and from which steps skipped."""
+    """A succeeded run's output, worked out again from the seed and from what skipped or failed."""
     if record.row.status != "succeeded":
         return
-    values: dict[str, int | None] = {}
+    rows, number = record.forward(), record.row.number
+    missing = {node for node, step in rows.items() if step.status != "succeeded"}
+    values: dict[str, Any] = {}
     for call in record.plan.shape.calls:
-        step = record.steps.get(call.node)
-        if step is None or step.status not in ("succeeded", "skipped"):
-            yield f"it succeeded, and {call.node} is {step.status if step else 'not there'}"
+        values[call.node] = result_of(call, number, values, missing=missing)
+        runs = all(holds(values[guard]) for guard in call.guards)
+        if runs != (call.node in rows):
+            yield f"{call.node} {'has not' if runs else 'has'} run, against its guards"
             return
-        inputs = [values[node] for node in call.uses]
-        done = step.status == "succeeded"
-        values[call.node] = output_of(record.row.number, call.node, inputs) if done else None
-        if step.output != values[call.node]:
-            yield f"{call.node} gave {step.output} instead of {values[call.node]}"
+        if runs and rows[call.node].output != values[call.node]:
+            yield f"{call.node} gave {rows[call.node].output} instead of {values[call.node]}"
     expected = [values[node] for node in record.plan.shape.results]
     if record.row.output != expected:
         yield f"its output is {record.row.output} instead of {expected}"
+
+
+def told_of_success_only(record: RunRecord) -> Iterator[str]:
+    """Events published by steps are visible if the run succeeded, each once, and else never."""
+    owed = {
+        node
+        for node, step in record.forward().items()
+        if step.status == "succeeded" and record.plan.nodes.get(node, NOTHING).publishes
+    }
+    told, all_of_them = dict(record.told), dict.fromkeys(owed, 1)
+    allowed = {
+        "succeeded": [all_of_them],
+        "cancelled": [{}, all_of_them],  # a run that had succeeded takes none back
+    }.get(record.row.status, [{}])
+    if told not in allowed:
+        yield f"it is {record.row.status}, and visible are the events of {told}, not {allowed}"

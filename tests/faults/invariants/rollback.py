@@ -2,22 +2,26 @@
 
 from collections.abc import Iterator
 
-from tests.faults.behaviours import COMPENSATE, undo_of
+from tests.faults.behaviours import COMPENSATE
 from tests.faults.records import RunRecord
+from tests.faults.values import undo_of
 
 
 def _owed(record: RunRecord) -> set[str]:
     """The nodes whose compensation a rollback owes: completed, or stopped with undo data left."""
     shape = record.plan.shape
-    return {
-        node
+    done = [
+        step
         for node, step in record.forward().items()
-        if shape.call(node).is_compensated
+        if step.kind == "step"
+        and shape.call(node).is_compensated
         and (
             step.status == "succeeded"
             or (step.status in ("failed", "stopped") and step.undo is not None)
         )
-    }
+    ]
+    # An `each` is undone with any of its items.
+    return {step.node for step in done} | {step.each for step in done if step.each is not None}
 
 
 def undid_each_once(record: RunRecord) -> Iterator[str]:
@@ -37,7 +41,7 @@ def undid_each_once(record: RunRecord) -> Iterator[str]:
         yield f"its rollback is {row.rollback} instead of {expected}"
     for node, step in undone.items():
         well = [one for one in record.tries[step.node] if one.outcome == "succeeded"]
-        if step.status == "succeeded" and len(well) != 1:
+        if step.kind == "step" and step.status == "succeeded" and len(well) != 1:
             yield f"{node} was compensated {len(well)} times"
         if step.status not in ("succeeded", "failed"):
             yield f"the compensation of {node} is {step.status}"
@@ -65,7 +69,9 @@ def waited_for_the_live(record: RunRecord) -> Iterator[str]:
     if not starts:
         return
     first = min(starts)
-    for node, step in record.forward().items():
+    for node, step in record.steps.items():
+        if step.phase != "forward":
+            continue
         if step.finished_at is None or step.finished_at > first:
             yield f"compensation began at {first}, while {node} was live"
         for line in record.lines_of(node, "started"):
@@ -77,7 +83,7 @@ def was_given_the_right_data(record: RunRecord) -> Iterator[str]:
     """The last undo data saved, else the output: by the journal, not by the engine's own row."""
     steps = record.forward()
     for node in record.backward():
-        if node not in steps:
+        if node not in record.plan.nodes or node not in steps:
             continue
         allowed = _undo_data(record, node)
         for line in record.lines_of(node + COMPENSATE, "started"):

@@ -5,15 +5,18 @@ Every run is started twice with one key, and once in a transaction that is rolle
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from jobs import services
-from jobs.errors import IdempotencyConflict
+from jobs.errors import IdempotencyConflict, RunRefused
 from tests.faults.app import environment
+from tests.faults.app.events import MET
 from tests.faults.behaviours import plan
 from tests.faults.seeds import rng
 
@@ -51,6 +54,8 @@ def _todo() -> list[tuple[float, Callable[[], None]]]:
         cancel_after = plan(seed, number).cancel_after
         if cancel_after is not None:
             found.append((at + cancel_after, partial(cancel, number)))
+        if number % 2:
+            found.append((at + rng(seed, "meet", number).uniform(0.0, 3.0), partial(meet, number)))
     return found
 
 
@@ -76,10 +81,20 @@ def start(number: int) -> None:
 
 def cancel(number: int) -> None:
     """Cancel a run, if it is not ending already."""
+    services.cancel(_run(number), reason="as planned")
+
+
+def meet(number: int) -> None:
+    """Send a run what it may wait for, now or later."""
+    with suppress(RunRefused):  # it has ended
+        services.send_event(_run(number), MET, {"number": number})
+
+
+def _run(number: int) -> UUID:
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM jobs_run WHERE idempotency_key = %s", [f"fault-{number}"])
-        (run_id,) = cursor.fetchone()
-    services.cancel(run_id, reason="as planned")
+        found: UUID = cursor.fetchone()[0]
+    return found
 
 
 def _insist(act: Callable[[], None]) -> None:
