@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -116,15 +117,16 @@ def wait(held: Claim, worker: str | None) -> Claim | None:
             waits.forget(held.id)
         return _done(held, held.output, worker)
     node = node_of(held)
-    match = json.dumps(_value(held, node, "match"))
+    match = _value(held, node, "match")
     seconds = float(node.extra["timeout"])
-    if not begin_wait(held, match=match, timeout_seconds=seconds, past=_past):
+    past = partial(_past, match=match)
+    if not begin_wait(held, match=json.dumps(match), timeout_seconds=seconds, past=past):
         raise LostLease(held.node)
     return None
 
 
-def _past(event_type: str, company: str | None, since: datetime) -> Iterable[Any]:
-    return ports.events.past(event_type, company, since) if ports.events else ()
+def _past(event_type: str, company: str | None, since: datetime, *, match: Any) -> Iterable[Any]:
+    return ports.events.past(event_type, company, since, match) if ports.events else ()
 
 
 def child(held: Claim, worker: str | None) -> Claim | None:

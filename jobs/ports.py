@@ -67,7 +67,7 @@ class Events(Protocol):
         depth: int,
     ) -> None: ...
     def past(
-        self, event_type: str, company: str | None, since: datetime
+        self, event_type: str, company: str | None, since: datetime, match: Any
     ) -> Iterator[dict[str, Any]]: ...
 
 

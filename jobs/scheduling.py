@@ -22,6 +22,7 @@ from jobs.models import Firing
 from jobs.registry import registry
 from jobs.schedule_rows import FIRE_TASK, schedule_of, workflow_of
 from jobs.schedules import Overlap
+from jobs.transitions.rows import clock as database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +41,6 @@ VALUES (%s, %s, %s, clock_timestamp()) ON CONFLICT (workflow, slot) DO NOTHING R
 Clock = Callable[[], datetime]
 
 
-def database_now() -> datetime:
-    """Return the database's time, also inside a transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    moment: datetime = row[0]
-    return moment
-
-
 class Timekeeper:
     """What a beat process does about workflows' schedules: look, fire, say when to look again.
 
@@ -56,7 +48,7 @@ class Timekeeper:
     before it has been fired by some beat, or fell into a pause.
     """
 
-    def __init__(self, clock: Clock = database_now) -> None:
+    def __init__(self, clock: Clock = database_clock) -> None:
         self._clock = clock
         self._settled: dict[int, datetime] = {}
         self._retry_at: dict[int, datetime] = {}
@@ -104,7 +96,7 @@ class Timekeeper:
         return min(until_next, QUEUE_PAUSE) if is_queued else until_next
 
 
-def fire(row: PeriodicTask, *, since: datetime, clock: Clock = database_now) -> datetime:
+def fire(row: PeriodicTask, *, since: datetime, clock: Clock = database_clock) -> datetime:
     """Fire the slots that a row owes after `since`; return up to when none is owed any more.
 
     One transaction, under the row's lock: a pause that has been committed holds, and two beats do

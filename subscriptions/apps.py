@@ -9,8 +9,12 @@ class SubscriptionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Find every installed app's event types and handlers, and the shipped handlers."""
-        from subscriptions import checks, handlers  # noqa: F401 - registers itself
+        """Offer events to the engine, then find every installed app's event types and handlers, and
+        the shipped handlers.
+        """
+        from jobs.ports import ports
+        from subscriptions import checks, handlers, runs  # noqa: F401 - registers itself
 
+        ports.events = runs
         handlers.load_shipped()
         autodiscover_modules("events", "handlers")

@@ -46,12 +46,18 @@ def known_types() -> list[str]:
     return sorted(_types)
 
 
+def versions_of(name: str) -> list[EventType]:
+    """Return the type's versions, the newest first; none if it is not declared."""
+    versions = _types.get(name, {})
+    return [versions[number] for number in sorted(versions, reverse=True)]
+
+
 def type_named(name: str) -> EventType:
     """Return the newest version of the type, or raise UnknownEventType."""
-    versions = _types.get(name)
+    versions = versions_of(name)
     if not versions:
         raise UnknownEventType(name, known_types())
-    return versions[max(versions)]
+    return versions[0]
 
 
 def type_of(model: type[BaseModel]) -> EventType:

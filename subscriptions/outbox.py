@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import connection
 from pydantic import BaseModel
 
-from subscriptions.contracts import type_named, type_of
+from subscriptions.contracts import EventType, type_named, type_of
 
 INSERT = """
 INSERT INTO event_system_event
@@ -39,25 +39,44 @@ def publish(
 
     Raises UnknownEventType, and pydantic's ValidationError if the payload breaks its contract.
     """
+    declared, content = declared_event(event, payload)
+    return insert(
+        declared.name,
+        declared.version,
+        content.model_dump_json(),
+        company=company,
+        key=key,
+        correlation_id=correlation_id,
+        depth=depth,
+    )
+
+
+def declared_event(
+    event: BaseModel | str, payload: Mapping[str, Any] | None
+) -> tuple[EventType, BaseModel]:
+    """Return the type and the checked content of what `publish` takes; raises as it does."""
     if isinstance(event, str):
         declared = type_named(event)
-        content = declared.model.model_validate(payload or {})
-    else:
-        if payload is not None:
-            raise TypeError("publish() takes a payload only with a type's name")
-        declared, content = type_of(type(event)), event
+        return declared, declared.model.model_validate(payload or {})
+    if payload is not None:
+        raise TypeError("publish() takes a payload only with a type's name")
+    return type_of(type(event)), event
+
+
+def insert(
+    event_type: str,
+    version: int | None,
+    payload_text: str,
+    *,
+    company: str | None,
+    key: str | None,
+    correlation_id: str | None,
+    depth: int | None,
+) -> UUID:
+    """Insert an event whose payload has been checked; return its id."""
     with connection.cursor() as cursor:
         cursor.execute(
-            INSERT,
-            [
-                company,
-                declared.name,
-                declared.version,
-                content.model_dump_json(),
-                key,
-                correlation_id,
-                depth,
-            ],
+            INSERT, [company, event_type, version, payload_text, key, correlation_id, depth]
         )
         row = cursor.fetchone()
     event_id: UUID = row[0]

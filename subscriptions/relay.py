@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from subscriptions import cursor, handing
+from subscriptions import cursor, handing, runs
 from subscriptions.envelope import Envelope
 from subscriptions.handing import Waiting
 from subscriptions.matching import Target
@@ -61,6 +61,7 @@ def relay_once(
         if events:
             router.refresh()
             waiting = _insert(_matched(router, events))
+            runs.offer(events)
         _move_on(shard, events, limit)
     router.note_verdicts()
     return Relayed(len(events), len(waiting), handing.send(waiting))

@@ -1,7 +1,7 @@
 """Events for runs that wait for them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,13 @@ from jobs.sizes import oversize
 from jobs.transitions import waits
 from jobs.transitions.claims import Claim
 from jobs.values import to_json
+
+
+def awaited_events(
+    places: Collection[tuple[str | None, str | None]],
+) -> frozenset[tuple[str, str | None]]:
+    """Return those of the `(event_type, company)` that some run waits for; one query."""
+    return frozenset(waits.awaited(places))
 
 
 def offer_events(events: Sequence[tuple[str, str | None, Any]]) -> int:

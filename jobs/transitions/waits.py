@@ -1,5 +1,6 @@
 """Steps that wait for events, and the events that meet them."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
@@ -30,6 +31,24 @@ def register(held: Claim, *, match: str, seconds: float) -> bool:
         },
     )
     return True
+
+
+def awaited(
+    places: Collection[tuple[str | None, str | None]],
+) -> list[tuple[str, str | None]]:
+    """Return those of the event types and companies that a wait names: two probes of its index
+    each, however many waits there are.
+    """
+    types, companies = zip(*places, strict=True) if places else ((), ())
+    return rows(
+        # LIMIT keeps the planner from reading all waits into a hash table.
+        "SELECT p.type, p.company FROM unnest(%(types)s::text[], %(companies)s::text[])"
+        " AS p (type, company) CROSS JOIN LATERAL ("
+        "(SELECT FROM jobs_wait WHERE event_type = p.type AND company = p.company LIMIT 1)"
+        " UNION ALL (SELECT FROM jobs_wait WHERE p.company IS NULL AND event_type = p.type"
+        " AND company IS NULL LIMIT 1)) AS w",
+        {"types": list(types), "companies": list(companies)},
+    )
 
 
 def offer(events: str, *, resend: timedelta, step_run_id: int | None = None) -> list[WakeUp]:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from jobs.backfilling import backfill, schedule_in_force
 from jobs.errors import JobsError
 from jobs.schedules import Cron, Schedule
-from jobs.scheduling import database_now
+from jobs.transitions.rows import clock
 
 INSTANT = timedelta(microseconds=1)
 DATES = (
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{name} ({schedule}): {started} started, {existing} existing")
 
     def _slots(self, schedule: Schedule, first: str, end: str) -> list[datetime]:
-        start, stop, now = _moment(first, schedule), _moment(end, schedule), database_now()
+        start, stop, now = _moment(first, schedule), _moment(end, schedule), clock()
         if start >= stop:
             raise CommandError(f"--to {end} (exclusive) must be later than --from {first}")
         if stop > now:
