@@ -8,7 +8,7 @@ from django.conf import settings
 from jobs import dispatch
 from jobs.calling import Work
 from jobs.crashpoints import Point, reached
-from jobs.errors import LostLease
+from jobs.errors import InvalidInput, LostLease
 from jobs.limits import Limit, Rate, key_of
 from jobs.models import Run
 from jobs.transitions import moves
@@ -35,9 +35,12 @@ def ask(
     *,
     of_run: bool = False,
 ) -> bool:
-    """Ask for a place under a limit and for a start under a rate; False if the step waits now."""
+    """Ask for a place under a limit and for a start under a rate; False if the step waits now.
+
+    A key function that fails raises `InvalidInput`.
+    """
     for limit in _apart(concurrency, rate):
-        key = key_of(limit, arguments)
+        key = _key(name, limit, arguments)
         wait = moves.admit(
             held,
             name=_name(name, limit),
@@ -54,6 +57,14 @@ def ask(
             return False
         reached(Point.ADMITTED)
     return True
+
+
+def _key(name: str, limit: Limit | Rate, arguments: dict[str, Any]) -> str:
+    try:
+        return key_of(limit, arguments)
+    except Exception as error:  # the author's function
+        message = f"the key function of its limit failed: {type(error).__name__}: {error}"
+        raise InvalidInput(name, [{"loc": (), "msg": message, "type": "limit"}]) from error
 
 
 def _apart(concurrency: Limit | None, rate: Rate | None) -> list[Limit | Rate]:

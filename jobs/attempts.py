@@ -11,6 +11,7 @@ from django.db import transaction
 from jobs import calling, shutdown
 from jobs.admission import admitted, leave
 from jobs.calling import Work
+from jobs.connections import left_as_found
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.injection import service_container
@@ -56,8 +57,11 @@ def run(held: Claim, worker: str | None) -> Claim | None:
     arguments = calling.arguments_of(work, held)
     if isinstance(arguments, InvalidInput):
         return _fail(held, work, arguments)
-    if not admitted(held, work, arguments):
-        return None
+    try:
+        if not admitted(held, work, arguments):
+            return None
+    except InvalidInput as error:  # of the limit's key
+        return _fail(held, work, error)
     try:
         following = _attempt(held, work, arguments, logger, worker)
     finally:
@@ -71,7 +75,8 @@ def _attempt(
     try:
         # An atomic step's writes and its outcome commit together, or not at all.
         with transaction.atomic() if work.options.atomic else nullcontext():
-            outcome = _call(held, work, arguments, logger)
+            with left_as_found():
+                outcome = _call(held, work, arguments, logger)
             following = complete(held, outcome, worker=None if shutdown.is_near() else worker)
         reached(Point.OUTCOME_COMMITTED)
     except Skip as skip:

@@ -6,7 +6,8 @@ is dead is noticed without asking the server.
 
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
+
+from jobs.errors import TransactionLeftOpen
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +114,20 @@ def repair(before: Snapshot) -> None:
         state = before.get(made.alias, _State())
         if made.connection is not None and not _is_as(made, state):
             _close(made, state)
+
+
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    """Raise `TransactionLeftOpen` if the code inside leaves a transaction open: what it and the
+    engine write next would be lost with it.
+    """
+    before = snapshot()
+    yield
+    for one in connections.all(initialized_only=True):
+        state = before.get(one.alias, _State())
+        if one.connection is not None and not _is_as(one, state):
+            _close(one, state)
+            raise TransactionLeftOpen(one.alias)
 
 
 def _is_as(made: BaseDatabaseWrapper, state: _State) -> bool:

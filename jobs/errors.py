@@ -10,6 +10,7 @@ JobsError
 ├── InvalidInput            the input does not fit the annotations; `issues` is pydantic's list
 ├── InvalidOutput           the output does not fit the annotations
 ├── IdempotencyConflict     the key was used before, with another input
+├── TransactionLeftOpen     a step's code began a transaction and did not end it
 ├── LostLease               another worker owns the step now; the outcome was not recorded
 ├── ResultTimeout           the run has not ended yet
 ├── RunFailed               the run ended `failed`
@@ -101,6 +102,16 @@ class IdempotencyConflict(JobsError):
         )
         self.key = key
         self.run_id = run_id
+
+
+class TransactionLeftOpen(JobsError):
+    """A step's code began a transaction and did not end it; it was rolled back."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(
+            f"the step left a transaction open on the database connection {alias!r}; it was rolled"
+            " back. End it in the step: `with transaction.atomic():`, or make the step atomic=True"
+        )
 
 
 class LostLease(JobsError):

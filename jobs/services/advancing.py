@@ -16,7 +16,7 @@ from jobs.registry import registry
 from jobs.retry import Backoff
 from jobs.services.sending import send_after_commit
 from jobs.services.sweeping import give_up_unstarted
-from jobs.services.turning import run_ended, turn
+from jobs.services.turning import run_ended, turn_soon
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Moved, Outcome
@@ -54,10 +54,10 @@ def settle(held: Claim, moved: Moved) -> Claim | None:
     """Do what a move asks for: send messages, work out the run's end."""
     send_after_commit(moved.wake_ups)
     if moved.turned:
-        turn(held.run_id)
+        turn_soon(held.run_id)
     if moved.ended:
         log.info("run_succeeded", run_id=str(held.run_id), workflow=held.workflow)
-        run_ended(held.workflow, held.input)
+        run_ended(held.run_id, held.workflow)
     return moved.following
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from jobs.crashpoints import Point, reached
 from jobs.models import Run, StepRun
 from jobs.services.sending import send_after_commit
-from jobs.services.turning import turn
+from jobs.services.turning import try_turn, turn_soon
 from jobs.transitions import claims, moves, runs
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
@@ -38,7 +38,7 @@ def sweep(*, limit: int = 1000) -> int:
     for run_id in overdue:
         log.warning("run_timed_out", run_id=str(run_id))
     reached(Point.OVERDUE_STOPPED)
-    turned = [turn(run_id) for run_id in runs.turning(older_than=TURN_AFTER, limit=limit)]
+    turned = [try_turn(run_id) for run_id in runs.turning(older_than=TURN_AFTER, limit=limit)]
     return len(wake_ups) + len(overdue) + sum(turned) + give_up_unstarted(limit=limit)
 
 
@@ -76,7 +76,7 @@ def _give_up(step_run_id: int) -> bool:
             fenced=False,
         )
         if moved.turned:
-            turn(held.run_id)
+            turn_soon(held.run_id)
         reached(Point.GIVE_UP_WRITTEN)
     reached(Point.GIVEN_UP)
     return not moved.lost

@@ -1,17 +1,17 @@
 """The last token of a run has come home: it ends, or it turns, or its rollback ends."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Q
 
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput
-from jobs.limits import key_of
-from jobs.models import PendingEvent, Run, StepRun
+from jobs.models import Hold, PendingEvent, Run, StepRun
 from jobs.outputs import result_text
 from jobs.plan import Entry, Kind, Node, Plan
 from jobs.ports import event_system
@@ -37,6 +37,26 @@ def turn(run_id: UUID) -> bool:
         reached(Point.TURN_WRITTEN)
     reached(Point.TURNED)
     return True
+
+
+def turn_soon(run_id: UUID) -> None:
+    """Turn the run when the transaction at hand has committed.
+
+    What goes wrong in it is logged and tried again by the sweep: the step's outcome stands.
+    """
+    transaction.on_commit(partial(try_turn, run_id))
+
+
+def try_turn(run_id: UUID) -> bool:
+    """Turn the run; what goes wrong is logged and put off, so that it holds up no other run."""
+    try:
+        return turn(run_id)
+    except (DatabaseError, InterfaceError):  # it is away: the sweep comes again
+        log.warning("run_not_turned", run_id=str(run_id), exc_info=True)
+    except Exception:
+        log.exception("run_not_turned", run_id=str(run_id))
+        runs.put_off_turn(run_id, by=settings.JOBS_RESEND_AFTER)
+    return False
 
 
 def _end_forward(run: Run) -> bool:
@@ -178,14 +198,14 @@ def _ended(run: Run) -> None:
     if known is not None and known.options_.on_failure and run.status == Run.Status.FAILED:
         node = Node(f"{known.options_.on_failure} (on failure)", known.options_.on_failure)
         send_after_commit(enter(run, StepRun.Phase.ON_FAILURE, Entry((node,))))
-    run_ended(run.workflow, run.input)
+    run_ended(run.pk, run.workflow)
 
 
-def run_ended(workflow: str, encoded: dict[str, Any]) -> None:
+def run_ended(run_id: UUID, workflow: str) -> None:
     """Give the run's place under its workflow's limit to the next in line."""
     known = registry.workflows.get(workflow)
     if known is None or known.options_.concurrency is None:
         return
-    key = key_of(known.options_.concurrency, known.decode_input(encoded))
-    resend = settings.JOBS_RESEND_AFTER
-    send_after_commit(moves.wake_limited(f"workflow {workflow}", key, resend=resend))
+    held = Hold.objects.filter(run_id=run_id, step_run=None).values_list("name", "key")
+    for name, key in held:
+        send_after_commit(moves.wake_limited(name, key, resend=settings.JOBS_RESEND_AFTER))

@@ -144,6 +144,15 @@ def turning(*, older_than: timedelta, limit: int) -> list[UUID]:
     ]
 
 
+def put_off_turn(run_id: UUID, *, by: timedelta) -> None:
+    """Look again later at a run whose end could not be worked out."""
+    rows(
+        "UPDATE jobs_run SET turn_at = clock_timestamp() + %(by)s::interval"
+        " WHERE id = %(run)s AND turn_at IS NOT NULL",
+        {"run": run_id, "by": by},
+    )
+
+
 def finish_forward(run_id: UUID, *, output: str | None) -> bool:
     """End the run well, unless it was told to stop meanwhile: then False, and the rollback is the
     caller's.

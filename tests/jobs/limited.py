@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
+
 from jobs import Context, Debounce, Limit, Rate, parallel, step, transform, workflow
 from jobs.models import Definition
 from tests.jobs.flows import a as flow_a
@@ -153,3 +155,40 @@ def kept_between(number: int) -> int:
     )
     both = transform(lambda left, right: left + right, left, right)
     return flow_plain.options(name="lim-end")(both)
+
+
+def broken_key(number: int) -> str:
+    raise RuntimeError("no key")
+
+
+@step(name="lim-broken", concurrency=Limit(1, key=broken_key))
+def broken(ctx: Context, number: int) -> int:
+    return number
+
+
+@workflow(name="lim/broken-step")
+def broken_step(number: int) -> int:
+    return broken(number)
+
+
+@workflow(name="lim/broken-run", concurrency=Limit(1, key=broken_key))
+def broken_run(number: int) -> int | None:
+    return plain(number)
+
+
+@step(name="lim-open", attempts=2)
+def leaves_open(ctx: Context, text: str) -> str:
+    transaction.set_autocommit(False)
+    Definition.objects.create(hash=f"{text}-{ctx.attempt}", workflow="open", plan={})
+    return text
+
+
+@workflow(name="lim/open")
+def leaving_open(text: str) -> str:
+    return leaves_open(text)
+
+
+@workflow(name="lim/apart")
+def ending_apart(number: int) -> int | None:
+    left, _ = parallel(plain(number), plain(number))
+    return left

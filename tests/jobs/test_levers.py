@@ -352,3 +352,41 @@ def test_a_succeeded_singleton_is_cancelled_beside_another(post: Post, calls: li
 
     assert services.cancel(run.pk, reason="wrong", by="ann")
     assert post.run_to_the_end(run).rollback == "complete"
+
+
+def test_a_transaction_that_a_step_leaves_open_is_a_failed_attempt(post: Post) -> None:
+    run = limited.leaving_open.start("text", company="acme")
+
+    ended = post.run_to_the_end(run)
+
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert ended.error["type"] == "TransactionLeftOpen"
+    assert not Definition.objects.filter(workflow="open").exists()
+
+
+def test_a_run_whose_end_fails_holds_up_no_other(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs.services import turning
+
+    broken = limited.ending_apart.start(1, company="acme")
+    original = turning._end_forward
+
+    def end(run: Run) -> bool:
+        if run.pk == broken.pk:
+            raise RuntimeError("no end")
+        return original(run)
+
+    monkeypatch.setattr(turning, "_end_forward", end)
+    post.deliver_all()
+    other = limited.ending_apart.start(2, company="acme")
+    assert post.run_to_the_end(other).status == "succeeded"
+    Run.objects.filter(pk=broken.pk).update(turn_at="2020-01-01T00:00Z")
+    services.sweep()
+    assert Run.objects.get(pk=broken.pk).status == "running"
+
+    monkeypatch.undo()
+    Run.objects.filter(pk=broken.pk).update(turn_at="2020-01-01T00:00Z")
+    services.sweep()
+    assert Run.objects.get(pk=broken.pk).status == "succeeded"

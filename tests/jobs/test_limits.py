@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -205,3 +206,14 @@ def test_thousands_start_in_one_go(post: Post) -> None:
     post.waiting = post.waiting[:3]
     post.deliver_all()
     assert Run.objects.filter(status="succeeded").count() == 3
+
+
+@pytest.mark.parametrize("flow", [limited.broken_step, limited.broken_run])
+def test_a_limit_whose_key_fails_fails_the_run_and_says_so(post: Post, flow: Any) -> None:
+    run = flow.start(1, company="acme")
+
+    ended = post.run_to_the_end(run)
+
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert "key function" in ended.error["message"]
