@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
@@ -21,6 +23,7 @@ from jobs.errors import TransactionLeftOpen
 
 log = structlog.get_logger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSE_SECONDS = 0.1
@@ -69,6 +72,18 @@ def reconnecting(work: Callable[[], T], *, patience: timedelta = timedelta(0)) -
             log.info("database_connection_lost", error=str(error), tries=tries)
         if tries > 1:
             time.sleep(PAUSE_SECONDS)
+
+
+def persistently(work: Callable[P, T]) -> Callable[P, T]:
+    """Decorate what records an outcome: a database that restarts is waited for, as long as the
+    lease may last. If the first try was committed after all, the second finds the lease gone.
+    """
+
+    @wraps(work)
+    def call(*arguments: P.args, **options: P.kwargs) -> T:
+        return reconnecting(lambda: work(*arguments, **options), patience=settings.JOBS_LEASE)
+
+    return call
 
 
 def _has_lost(used: Any) -> bool:

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from jobs import attempts, dispatch, nodes, shutdown
 from jobs.attempts import StepFailed
+from jobs.connections import reconnecting
 from jobs.crashpoints import Point, reached
 from jobs.errors import (
     InvalidInput,
@@ -60,7 +61,9 @@ def perform(
     doubled message ends as `not due`.
     """
     reached(Point.RECEIVED)
-    held, displaced = claims.claim(step_run_id, worker=worker, lease=settings.JOBS_LEASE)
+    held, displaced = reconnecting(
+        lambda: claims.claim(step_run_id, worker=worker, lease=settings.JOBS_LEASE)
+    )
     reached(Point.CLAIMED)
     dispatch.send(displaced)
     if held is None:

@@ -7,6 +7,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from jobs.connections import persistently
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.models import Attempt, Run, StepRun
@@ -25,6 +26,7 @@ from jobs.ways import may_end, way_of
 log = structlog.get_logger(__name__)
 
 
+@persistently
 def complete(
     held: Claim, outcome: Outcome, *, worker: str | None = None, skip: bool = False
 ) -> Claim | None:
@@ -71,6 +73,7 @@ def _result(held: Claim, outcome: Outcome) -> str | None:
         return None  # of others too, or it does not fit: the run's turn says so
 
 
+@persistently
 def postpone(held: Claim, *, error: str, delay: timedelta, outcome: str = "failed") -> None:
     """Record a failed attempt; the step is ready again after the delay. Raises `LostLease`."""
     stopping = moves.postpone(held, outcome=outcome, error=error, delay=delay)
@@ -81,6 +84,7 @@ def postpone(held: Claim, *, error: str, delay: timedelta, outcome: str = "faile
         give_up_unstarted(held.run_id)
 
 
+@persistently
 def fail(
     held: Claim,
     *,
