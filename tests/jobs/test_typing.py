@@ -65,6 +65,11 @@ def started() -> None:
     assert_type(parent.start(order, 3, company=None, delay=timedelta(1)), RunHandle[list[bool]])
     assert_type(everything.start_many([order], company="acme"), list[RunHandle[bool]])
     assert_type(parent.start_many([(order, 3)], company="acme"), list[RunHandle[list[bool]]])
+    run = everything.start(order, company="acme")
+    run.send("order.touched", {"id": 1})
+    assert_type(run.cancel(reason="twice"), bool)
+    assert_type(run.retry(reason="mended").result(timeout=1), bool)
+    assert_type(run.fork(from_step="typ-name", reason="again"), RunHandle[bool])
     everything.start("order", company="acme")  # type: ignore[arg-type]
     everything.start(order, order, company="acme")  # type: ignore[misc, arg-type]
     everything.start(order)  # type: ignore[call-arg]
