@@ -1,6 +1,8 @@
 """`docs/authoring.md` is right: its code is imported, its lines are typed, its commands are run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +12,10 @@ import pytest
 
 from jobs import dispatch
 from jobs.errors import DefinitionError
+from jobs.management.commands import start
 from jobs.models import Run
+from jobs.registry import registry
+from jobs.testing import crash_points
 from tests.docs.apps import imported, run_alone
 from tests.docs.blocks import Block, blocks_of
 from tests.docs.prompts import COMMAND, assert_says, manage, type_in
@@ -49,6 +54,7 @@ def workers(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Workers:
         return result(run, timeout=0 if timeout else None)  # nobody else works: do not wait
 
     monkeypatch.setattr(Run, "result", worked_for)
+    monkeypatch.setattr(start, "_pause", made.catch_up)  # of `start --watch`
     return made
 
 
@@ -66,7 +72,17 @@ def test_what_is_typed_prints_what_the_page_says(
             type_in(block, page=PAGE.name, names=names, workers=workers)
         elif block.language == "sh":
             workers.catch_up()
-            _run_commands(block, following, names=names)
+            with _without(block.without):
+                _run_commands(block, following, names=names)
+
+
+@contextmanager
+def _without(step: str | None) -> Iterator[None]:
+    """Take a step out of the deployed code, if one is named."""
+    taken = registry.steps.pop(step) if step is not None else None
+    yield
+    if taken is not None:
+        registry.steps[taken.name] = taken
 
 
 def _run_commands(block: Block, following: Block | None, *, names: dict[str, object]) -> None:
@@ -93,3 +109,24 @@ def test_every_block_is_of_a_language_that_is_run() -> None:
     known = {"python", "pycon", "sh", "text"}
 
     assert {block.language for block in BLOCKS} <= known
+
+
+def test_the_tests_on_the_page_pass(shop: dict[str, ModuleType], db: None) -> None:
+    found = list(_tests_of(shop["shop.test_orders"]))
+
+    assert len(found) > len(crash_points())
+    for test in found:
+        test()
+
+
+def _tests_of(module: ModuleType) -> Iterator[Callable[[], None]]:
+    """Yield the module's tests, as often as they are parametrised."""
+    for name, test in vars(module).items():
+        if not name.startswith("test_"):
+            continue
+        marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+        if not marks:
+            yield partial(test, db=None)
+        for mark in marks:
+            parameter, values = mark.args
+            yield from (partial(test, db=None, **{parameter: value}) for value in values)
