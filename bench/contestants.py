@@ -5,7 +5,7 @@ clock runs until the last end. `live` counts the starting too, by one process wh
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bench.mailbox import Mailbox
@@ -31,13 +31,18 @@ class Flows:
         self.live()  # the pool's first tasks open its connections
         self.count = max(1, min(at_most, round(self.live() * SECONDS)))
 
-    def drain(self) -> float:
-        """Return the rate at which workers, once let go, finish what waits for them."""
+    def drain(self, *, released: Callable[[], None] | None = None) -> float:
+        """Return the rate at which workers, once let go, finish what waits for them.
+
+        `released` is called when everything is started, right before they are let go.
+        """
         with self._turn():
             with held(self._workers):
                 _, ticket = self._start()
-            released = time.time()
-            return self.count / (self._last_end(ticket) - released)
+                if released is not None:
+                    released()
+            began = time.time()
+            return self.count / (self._last_end(ticket) - began)
 
     def live(self) -> float:
         """Return the rate from the first start to the last end."""
