@@ -15,6 +15,8 @@ from subscriptions.routing import Router
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY = 0.1  # seconds
+PRUNE_EVERY = 10.0
+PRUNED_AT_ONCE = 200  # short enough not to be felt by what the relay does beside it
 STAND_BY = 1.0
 LONGEST_PAUSE = 5.0
 LOCK_CLASS = 0x7265_6C61  # "rela": the namespace of this advisory lock
@@ -27,6 +29,7 @@ class Relay:
         self.stop = stop
         self.shard = shard
         self._swept_at = 0.0
+        self._pruned_at = 0.0
         self._failures = 0
 
     def run(self) -> None:
@@ -78,6 +81,9 @@ class Relay:
         delivery.sweep()
         engine.sweep()
         self._swept_at = time.monotonic()
+        if self._swept_at - self._pruned_at >= PRUNE_EVERY:
+            engine.prune(limit=PRUNED_AT_ONCE)
+            self._pruned_at = self._swept_at
 
     def _hang_up(self) -> None:
         try:
