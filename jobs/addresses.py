@@ -198,6 +198,12 @@ def _captured(value: Any) -> str:
         if _is_importable(value):
             return f"{value.__module__}:{value.__qualname__}"
         return "\n".join(_content(value))
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_captured(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = map(_captured, value)
+        in_order = sorted(parts) if isinstance(value, set | frozenset) else parts
+        return f"{type(value).__name__}({', '.join(in_order)})"
     text = repr(value)
     if MEMORY_ADDRESS.search(text):
         raise DefinitionError(

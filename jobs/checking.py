@@ -47,9 +47,9 @@ def check_name(name: str, where: str) -> None:
 
 def check_context(fn: Callable[..., Any], wanted: str, *, most: int | None = None) -> None:
     """Refuse a function whose first parameter is no context, or that has more than `most`."""
-    parameters = list(inspect.signature(fn).parameters.values())
-    names = (Context, "Context", "jobs.Context")
-    if not parameters or parameters[0].annotation not in names or len(parameters) > (most or 99):
+    parameters = list(inspect.signature(fn).parameters)
+    is_first = bool(parameters) and shapes.callable_hints(fn).get(parameters[0]) is Context
+    if not is_first or (most is not None and len(parameters) > most):
         raise DefinitionError(f"{place(fn)}: {wanted}")
 
 

@@ -34,6 +34,7 @@ class Workflow(Traced, Startable[P, R]):
     """A typed workflow: what it does, read once from its function, and the ways to start it."""
 
     fn: Callable[..., R]
+    takes_list = False  # whether the one input is the list of all that `start` is given
 
     def __init__(
         self, reading: Reading, *, name: str, queue: str, options: WorkflowOptions

@@ -128,6 +128,11 @@ def _check(items: Any, target: Any, max_parallel: Any) -> None:
         raise DefinitionError(
             f"{caller()}: each(): {target!r} takes no item; give it a parameter for one"
         )
+    if getattr(target, "takes_list", False):
+        raise DefinitionError(
+            f"{caller()}: each(): {target!r} is a canvas written by hand; call it in a @workflow of"
+            " one item, and give that to each()"
+        )
     if ITEMS in list(target.inputs)[1:]:
         raise DefinitionError(
             f"{caller()}: each(): {target!r} has a parameter named {ITEMS!r}, which is the list's"

@@ -135,7 +135,18 @@ class Lowering:
 
 
 class HandWritten(Workflow[..., Any]):
-    """A workflow whose canvas was written by hand: `start` takes the first tasks' arguments."""
+    """A workflow whose canvas was written by hand: `start` takes the first tasks' arguments.
+
+    Its one input is the list of them; that is what key functions are given.
+    """
+
+    takes_list = True
+
+    def bind(self, args: Any, kwargs: Any) -> dict[str, Expression]:
+        """Return the arguments of a call as a child run; raises `DefinitionError`."""
+        if kwargs:
+            raise DefinitionError(f"{caller()}: {self.name} takes its arguments by position")
+        return {ARGS: express(list(args), self.inputs[ARGS], what=f"{self.name}(…)")}
 
     def encode_input(self, arguments: tuple[Any, ...]) -> dict[str, Any]:
         """Return the positional arguments as a list of JSON data; raises `InvalidInput`."""

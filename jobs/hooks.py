@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobs.checking import MAX_NAME
 from jobs.cycles import calls_itself, nodes_in
 from jobs.errors import DefinitionError
 from jobs.fitting import fits
@@ -94,7 +95,7 @@ def hook(name: str, /, *values: Any) -> None:
     Without an attachment nothing runs here.
     """
     trace = tracing_for("hook()")
-    if not isinstance(name, str) or not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier() or len(name) > MAX_NAME:
         raise DefinitionError(
             f"{caller()}: hook({name!r}): a hook's name is one word, such as order_created"
         )
@@ -129,7 +130,7 @@ class Hooks:
         self._workflow = workflow
 
     def __getattr__(self, name: str) -> HookPoint:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
 

@@ -24,8 +24,10 @@ def function_node(fn: Callable[..., Any]) -> Function | None:
     if code.co_name != "<lambda>":
         named = [node for node in found if isinstance(node, ast.FunctionDef)]
         return next((node for node in named if node.name == code.co_name), None)
-    lambdas = [node for node in found if isinstance(node, ast.Lambda) and _covers(node, code)]
-    return min(lambdas, key=_extent, default=None)
+    lambdas = [node for node in found if isinstance(node, ast.Lambda)]
+    if len(lambdas) > 1 and all(column is None for *_, column in code.co_positions()):
+        return None  # python -X no_debug_ranges: nothing tells them apart
+    return min((node for node in lambdas if _covers(node, code)), key=_extent, default=None)
 
 
 def text_of(fn: Callable[..., Any]) -> str | None:

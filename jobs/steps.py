@@ -60,9 +60,9 @@ class Step(Traced, Generic[P, R]):
         where = place(fn)
         check_function(fn, self.name)
         check_name(self.name, where)
-        check_context(fn, "a step's first parameter is its context: (ctx: Context, …)")
         check_options(options, where)
         self.inputs, self.output = codecs_of(fn, skip_first=True)
+        check_context(fn, "a step's first parameter is its context: (ctx: Context, …)")
         parameters = list(inspect.signature(fn).parameters.values())
         self.signature = inspect.Signature(parameters[1:])
         check_keys(self.inputs, where, concurrency=options.concurrency, rate=options.rate)
@@ -106,8 +106,8 @@ class Step(Traced, Generic[P, R]):
             )
         check_function(fn, self.name + COMPENSATE)
         wanted = "a compensation takes the context and at most one value: (ctx: Context, output)"
-        check_context(fn, wanted, most=2)
         inputs, _ = codecs_of(fn, skip_first=True)
+        check_context(fn, wanted, most=2)
         argument = next(iter(inputs.values()), None)
         if argument is not None:
             check_undo_fits(self.fn, self.output.annotation, fn, argument.annotation)

@@ -2,9 +2,11 @@
 import.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from jobs import shapes
@@ -119,6 +121,8 @@ def _express(value: Any, annotation: Any, what: str) -> Expression:
         if lacking := absence(value):
             check_none_fits(value, annotation, lacking, what)
         return value._expression
+    if holds_symbol(value):
+        value = _open(value)
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise DefinitionError(f"{caller()}: a dict with symbolic values takes text keys only")
@@ -156,11 +160,21 @@ def _beside(value: Any, what: str) -> Any:
 
 
 def holds_symbol(value: Any) -> bool:
+    value = _open(value)
     if isinstance(value, dict):
         return any(map(holds_symbol, value.values()))
     if isinstance(value, list | tuple):
         return any(map(holds_symbol, value))
     return isinstance(value, Symbol)
+
+
+def _open(value: Any) -> Any:
+    """Return a dataclass or model as a dict of its fields, anything else as it is."""
+    if isinstance(value, BaseModel):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return value
 
 
 def absence(value: Symbol) -> list[str]:

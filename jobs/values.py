@@ -47,7 +47,7 @@ class Codec:
     def decode(self, value: Any, *, what: str) -> Any:
         """Return the JSON value as the annotated type; raises `InvalidInput`."""
         try:
-            return self.adapter.validate_python(value)
+            return self._validate(value)
         except ValidationError as error:
             raise InvalidInput(what, issues(error)) from error
 
@@ -61,7 +61,7 @@ class Codec:
     def encode(self, value: Any, *, what: str) -> Any:
         """Return the value as JSON data that jsonb can hold; raises `InvalidOutput`."""
         try:
-            plain = self.adapter.dump_python(self.adapter.validate_python(value), mode="json")
+            plain = self.adapter.dump_python(self._validate(value), mode="json", by_alias=False)
         except ValidationError as error:
             raise InvalidOutput(what, issues(error)) from error
         except PydanticSerializationError as error:
@@ -69,6 +69,10 @@ class Codec:
             raise InvalidOutput(what, [issue]) from error
         to_json(plain, what=what)
         return plain
+
+    def _validate(self, value: Any) -> Any:
+        # What is stored has the names of fields, what comes from outside may have their aliases.
+        return self.adapter.validate_python(value, by_alias=True, by_name=True)
 
     def schema(self) -> Any:
         """Return what the type takes as JSON Schema, without titles and descriptions.
@@ -90,7 +94,10 @@ def issues(error: ValidationError) -> list[dict[str, Any]]:
 
 
 def _bare(schema: Any, *, is_names: bool = False) -> Any:
-    """Drop what says nothing of the data; in `properties` and `$defs` the keys are names."""
+    """Drop what says nothing of the data's form; in `properties` and `$defs` the keys are names.
+
+    Defaults go too: that of a set would be written in another order by each process.
+    """
     if isinstance(schema, list):
         return [_bare(item) for item in schema]
     if not isinstance(schema, dict):
@@ -98,7 +105,7 @@ def _bare(schema: Any, *, is_names: bool = False) -> Any:
     return {
         key: _bare(item, is_names=not is_names and key in ("properties", "$defs"))
         for key, item in schema.items()
-        if is_names or key not in ("title", "description", "examples", "deprecated")
+        if is_names or key not in ("title", "description", "examples", "default")
     }
 
 

@@ -16,6 +16,10 @@ from jobs.errors import DefinitionError, InvalidInput, UnknownFunction
 from jobs.sources import text_of
 
 
+def within(kept: set[str]) -> Callable[[str], bool]:
+    return lambda value: value in kept
+
+
 class Order(BaseModel):
     total: Decimal
 
@@ -118,6 +122,14 @@ def test_builtins_and_classes_are_functions_too() -> None:
     assert register(str, [UUID]).call([str(UUID(int=1))], what="x") == str(UUID(int=1))
 
 
+def test_captured_containers_are_told_by_their_content() -> None:
+    def of(kept: Any) -> str:
+        return register(lambda value: value in kept, [int]).address
+
+    assert of({"b", "a", "c"}) == of({"c", "b", "a"})
+    assert len({of([1, {"a": 2}]), of([1, {"a": 3}]), of((1, {"a": 2})), of({1, 2})}) == 4
+
+
 def local_of(kind: type) -> Callable[[Any], Any]:
     def local(value: Any) -> Any:
         return kind(value)
@@ -164,7 +176,8 @@ def test_addresses_are_the_same_in_every_process() -> None:
     program = (
         "from tests.jobs import test_addresses as own;"
         "from jobs.addresses import register;"
-        "print(register(own.above(3), [int]).address, register(own.bare, [own.Order]).address)"
+        "print(register(own.above(3), [int]).address, register(own.bare, [own.Order]).address,"
+        " register(own.within({'a', 'b', 'c'}), [str]).address)"
     )
     found = {
         subprocess.run(

@@ -1,5 +1,6 @@
 """What each word of a workflow function becomes in the plan, and in the canvas."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -118,6 +119,32 @@ def test_each_takes_a_list_written_down() -> None:
 
     assert node(made.plan, "cmp-number").inputs["items"] == {
         "$list": [{"$value": 1}, {"$input": "value", "path": []}, {"$value": 3}]
+    }
+
+
+@dataclass
+class Parcel:
+    order: int
+    note: str = ""
+
+
+@step(name="cmp-parcel")
+def send(ctx: Context, parcel: Parcel) -> Parcel:
+    return parcel
+
+
+def test_a_dataclass_may_hold_symbolic_values() -> None:
+    @workflow(name="cmp/parcel")
+    def made(order: Order) -> list[Parcel]:
+        sent = send(Parcel(order.id, "x"))
+        return [sent, Parcel(sent.order)]
+
+    assert node(made.plan, "cmp-parcel").inputs == {
+        "parcel": {"$dict": {"order": {"$input": "order", "path": ["id"]}, "note": {"$value": "x"}}}
+    }
+    assert made.plan.output["$list"][1]["$dict"]["order"] == {
+        "$ref": "cmp-parcel",
+        "path": ["order"],
     }
 
 

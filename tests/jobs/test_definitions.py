@@ -29,6 +29,7 @@ from jobs.fitting import fits
 from jobs.limits import MAX_KEY, key_of, key_text
 from jobs.models import Run
 from jobs.registry import registry
+from tests.jobs import postponed
 
 pytestmark = pytest.mark.usefixtures("forget_definitions")
 
@@ -185,6 +186,15 @@ def test_a_step_that_cannot_be_stored_is_refused_with_the_remedy(
         step(name="def-refused")(fn)
 
     assert f"{__file__}:{fn.__code__.co_firstlineno}" in str(caught.value)
+
+
+def test_annotations_may_be_postponed() -> None:
+    inner = {"number": 1, "inner": None}
+
+    assert postponed.postponed.encode_input(({"number": 2, "inner": inner},)) == {
+        "parcel": {"number": 2, "inner": inner}
+    }
+    assert postponed.number.output.annotation is int
 
 
 def test_two_steps_of_one_name_are_refused() -> None:

@@ -78,6 +78,16 @@ def test_a_canvas_by_hand_runs_tasks_and_steps(post: Post) -> None:
     assert run.result(timeout=0) == 13 + 6 + 30
 
 
+def test_a_canvas_by_hand_is_a_child_run_too(post: Post) -> None:
+    inner = workflow(name="low/inner-canvas", canvas=chain(add.s(), double.s()))
+
+    @workflow(name="low/parent")
+    def parent(number: int) -> Any:
+        return inner(number, 5)
+
+    assert post.run_to_the_end(parent.start(2, company="acme")).output == 14
+
+
 def test_many_canvases_start_at_once(post: Post) -> None:
     made = workflow(name="low/many", canvas=chain(add.s(), double.s()))
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from jobs.errors import InvalidInput, InvalidOutput
 from jobs.retry import Backoff
@@ -53,6 +53,21 @@ def test_a_value_without_a_json_form_is_refused() -> None:
 
 def test_a_backslash_before_u0000_is_no_nul() -> None:
     assert Codec(str).encode("\\u0000", what="x") == "\\u0000"
+
+
+class Aliased(BaseModel):
+    order_id: int = Field(alias="orderId")
+    shown: int = Field(serialization_alias="shownAs")
+    tags: set[str] = {"a", "b", "c"}
+
+
+def test_aliases_are_taken_and_fields_are_stored() -> None:
+    codec = Codec(list[Aliased])
+
+    stored = codec.encode([{"orderId": 1, "shown": 2, "tags": []}], what="x")
+
+    assert stored == [{"order_id": 1, "shown": 2, "tags": []}]
+    assert codec.decode(stored, what="x")[0].order_id == 1
 
 
 def test_issues_name_the_place_and_hold_no_input() -> None:
