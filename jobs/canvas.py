@@ -18,7 +18,9 @@ KIND_TASKS = {
     Kind.CHILD: "jobs.child",
     Kind.EACH: "jobs.each",
 }
-OWN_TASKS = frozenset({BARRIER, *KIND_TASKS.values()})
+OWN_TASKS = frozenset(
+    {BARRIER, "jobs.admission", "jobs.task", "jobs.fire_schedule", *KIND_TASKS.values()}
+)
 
 
 def to_canvas(plan: Plan, *, queue: str) -> Signature:

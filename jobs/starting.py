@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
+from jobs.errors import DefinitionError
 from jobs.ports import Engine, RunHandle, ports
+from jobs.tracing import caller, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -145,6 +147,11 @@ class Startable(Generic[P, R]):
 
 
 def _engine() -> Engine:
+    if current() is not None:
+        raise DefinitionError(
+            f"{caller()}: start() inside a workflow function would start a run at each import; call"
+            " the workflow itself for a child run, or start it from a step"
+        )
     if ports.engine is None:
         raise RuntimeError("Django is not set up: call django.setup() before starting workflows")
     return ports.engine

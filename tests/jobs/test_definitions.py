@@ -406,6 +406,21 @@ def test_workflows_that_call_each_other_are_refused() -> None:
         return first(number)
 
 
+def test_a_workflow_function_cannot_start_runs() -> None:
+    @workflow(name="def/started")
+    def started() -> int:
+        return two(1)
+
+    def starting(number: int) -> int:
+        started.start(company="acme")
+        return two(number)
+
+    with pytest.raises(DefinitionError, match="for a child run") as caught:
+        workflow(name="def/starting")(starting)
+
+    assert f"{__file__}:{starting.__code__.co_firstlineno + 1}: " in str(caught.value)
+
+
 def test_two_workflows_of_one_name_are_refused() -> None:
     @workflow(name="def/name")
     def one_of_them(number: int) -> int:
