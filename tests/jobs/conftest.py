@@ -1,6 +1,6 @@
 """Fixtures for the engine's tests: messages are kept in a list instead of going to SQS."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -93,8 +93,25 @@ def forget_definitions() -> Iterator[None]:
 
 
 CALLS: list[str] = []
+MISBEHAVIOUR: dict[str, Callable[[Any], Any]] = {}
 
 
 @pytest.fixture(autouse=True)
 def _forget_calls() -> None:
     CALLS.clear()
+
+
+@pytest.fixture
+def behaviour() -> Iterator[dict[str, Callable[[Any], Any]]]:
+    """What the test's steps are to do instead, by node; nothing to begin with."""
+    MISBEHAVIOUR.clear()
+    yield MISBEHAVIOUR
+    MISBEHAVIOUR.clear()
+
+
+@pytest.fixture(params=["by messages", "in place"])
+def ways(request: pytest.FixtureRequest, settings: Settings, post: Post) -> Post:
+    """Messages by hand, with and without going on in place."""
+    if request.param == "in place":
+        settings.JOBS_IN_PLACE = timedelta(minutes=1)
+    return post

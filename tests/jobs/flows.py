@@ -1,12 +1,8 @@
 """Workflows for the engine's tests: each step notes its name, and can be told to misbehave."""
 
-from collections.abc import Callable
-from typing import Any
-
 from jobs import Context, Done, PermanentFailure, Skip, parallel, step, workflow
 from tests.jobs.conftest import CALLS
-
-MISBEHAVIOUR: dict[str, Callable[[Context], Any]] = {}
+from tests.jobs.conftest import MISBEHAVIOUR as MISBEHAVIOUR
 
 
 def _note(ctx: Context) -> None:

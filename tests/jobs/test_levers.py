@@ -1,8 +1,6 @@
 """Cancel, retry, fork, resume and resolve; points of no return; what a run tells at its end."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -13,19 +11,7 @@ from jobs.models import Action, Attempt, Definition, Run, StepRun
 from tests.jobs import flows, limited, vocabulary
 from tests.jobs.conftest import Post, pass_time
 
-
-@pytest.fixture(autouse=True)
-def _behave() -> Iterator[None]:
-    flows.MISBEHAVIOUR.clear()
-    yield
-    flows.MISBEHAVIOUR.clear()
-
-
-@pytest.fixture(params=["by messages", "in place"])
-def ways(request: pytest.FixtureRequest, settings: Any, post: Post) -> Post:
-    if request.param == "in place":
-        settings.JOBS_IN_PLACE = timedelta(minutes=1)
-    return post
+pytestmark = pytest.mark.usefixtures("behaviour")
 
 
 def undone(calls: list[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Limits over all workers, and what starts of one key become."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +12,7 @@ from jobs.transitions import claims
 from tests.jobs import flows, limited
 from tests.jobs.conftest import Post, pass_time
 
-
-@pytest.fixture(autouse=True)
-def _behave() -> Iterator[None]:
-    flows.MISBEHAVIOUR.clear()
-    yield
-    flows.MISBEHAVIOUR.clear()
+pytestmark = pytest.mark.usefixtures("behaviour")
 
 
 def begin(post: Post, count: int) -> list[StepRun]:

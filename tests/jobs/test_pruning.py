@@ -13,9 +13,7 @@ from tests.jobs.conftest import Post
 LONG_AGO = "2020-01-01T00:00Z"
 
 
-@pytest.fixture(autouse=True)
-def _behave() -> None:
-    flows.MISBEHAVIOUR.clear()
+pytestmark = pytest.mark.usefixtures("behaviour")
 
 
 def make_finished(count: int) -> None:

@@ -52,9 +52,7 @@ def race_siblings(post: Post) -> Run:
     return Run.objects.get(pk=run.pk)
 
 
-@pytest.fixture(autouse=True)
-def _behave() -> None:
-    flows.MISBEHAVIOUR.clear()
+pytestmark = pytest.mark.usefixtures("behaviour")
 
 
 def test_siblings_that_end_at_once_start_their_join_once(post: Post) -> None:

@@ -1,6 +1,5 @@
 """Runs from their start to their end, on the database, with messages delivered by hand."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,12 +15,7 @@ from jobs.transitions import claims, moves
 from tests.jobs import flows
 from tests.jobs.conftest import WORKER, Post, pass_time
 
-
-@pytest.fixture(autouse=True)
-def _behave() -> Iterator[None]:
-    flows.MISBEHAVIOUR.clear()
-    yield
-    flows.MISBEHAVIOUR.clear()
+pytestmark = pytest.mark.usefixtures("behaviour")
 
 
 def statuses(run: Run) -> dict[str, str]:

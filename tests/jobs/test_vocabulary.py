@@ -1,8 +1,6 @@
 """Lists, conditions, functions, waits and child runs, with messages delivered by hand."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -11,20 +9,7 @@ from jobs.models import Run, StepRun
 from tests.jobs import flows, vocabulary
 from tests.jobs.conftest import Post, pass_time
 
-
-@pytest.fixture(autouse=True)
-def _behave() -> Iterator[None]:
-    flows.MISBEHAVIOUR.clear()
-    yield
-    flows.MISBEHAVIOUR.clear()
-
-
-@pytest.fixture(params=["by messages", "in place"])
-def ways(request: pytest.FixtureRequest, settings: Any, post: Post) -> Post:
-    """Messages by hand, with and without going on in place."""
-    if request.param == "in place":
-        settings.JOBS_IN_PLACE = timedelta(minutes=1)
-    return post
+pytestmark = pytest.mark.usefixtures("behaviour")
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
