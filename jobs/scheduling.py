@@ -83,8 +83,7 @@ class Timekeeper:
 
     def _fire_due(self, row: PeriodicTask, now: datetime, queued: set[str]) -> float:
         schedule = schedule_of(row)
-        # Later than now only if the clock was put back: then count from here.
-        since = min(self._settled.get(row.pk, row.date_changed), now)
+        since = self._settled.get(row.pk, row.date_changed)
         is_queued = workflow_of(row) in queued
         is_due = bool(schedule.due(since=since, now=now))
         self._settled[row.pk] = (

@@ -94,9 +94,11 @@ class Scheduler(DatabaseScheduler):
         """Leave the entry as it is: the row says when it was sent last."""
         return entry
 
-    def should_sync(self) -> bool:
-        """Nothing is kept in memory to be written later, and looking would hang up in mid-send."""
-        return False
+    def sync(self) -> None:
+        """Do nothing: no row is written later than it is sent.
+
+        It would hang up in the middle of a transaction, where a signal or a firing calls it.
+        """
 
     def apply_async(
         self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any

@@ -18,8 +18,10 @@ from jobs.models import Firing, Run
 from tests.acceptance.conftest import Platform
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(300)  # processes start several times, each in seconds
+
 SECOND = timedelta(seconds=1)
-KILLS = 4
+KILLS = 3
 StartBeat = Callable[[str], None]
 
 
@@ -66,13 +68,13 @@ def test_each_slot_fires_once_while_beats_are_killed(
     platform.start("worker", "relay")
     wait_for_more(3)
 
-    for victim in ("beat-1", "beat-2"):
-        platform.kill(victim)
-        wait_for_more(2)
-        start_beat(victim)
-        wait_for_more(2)
     platform.kill("beat-1")
+    wait_for_more(2)
+    start_beat("beat-1")
+    wait_for_more(3)
     platform.kill("beat-2")
+    wait_for_more(2)
+    platform.kill("beat-1")
     start_beat("beat-1")
     wait_for_more(3)
     platform.services.processes.send_signal("beat-1", signal.SIGTERM)
@@ -85,7 +87,7 @@ def test_each_slot_fires_once_while_beats_are_killed(
     assert {datetime.fromisoformat(str(run.output)) for run in Run.objects.all()} == set(found)
     plain.refresh_from_db()
     assert plain.last_run_at is not None
-    assert 3 < plain.total_run_count <= (plain.last_run_at - plain.date_changed) / SECOND + 1
+    assert 1 < plain.total_run_count <= (plain.last_run_at - plain.date_changed) / SECOND + 1
     # One that was killed between the message and the commit has its message sent again.
     sent = range(plain.total_run_count, plain.total_run_count + KILLS + 1)
     wait_until(lambda: len(lines.read_text().splitlines()) in sent, what="plain tasks")
