@@ -9,12 +9,17 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminIntegerFieldWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextareaWidget,
+)
 
 from jobs import keys
 from jobs.models import ApiKey
 
 MOST_DAYS = 3650
+SHOWN = UnfoldAdminTextareaWidget({"rows": 3, "readonly": True, "aria-label": "API key"})
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -90,6 +95,7 @@ class ApiKeyAdmin(ModelAdmin):
             "title": "API key made",
             "opts": self.opts,
             "key": obj,
+            "text": SHOWN.render("key", obj.text),
         }
         return TemplateResponse(
             request, "admin/jobs/apikey/made.html", context, headers={"Cache-Control": "no-store"}

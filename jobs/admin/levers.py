@@ -146,7 +146,7 @@ class LeverPages(Recorded):
         nodes = nodes_for(lever, runs)
         context = {
             **self.admin_site.each_context(request),
-            "title": lever.title,
+            "title": f"{lever.title}: {len(runs)} run{'s' if len(runs) > 1 else ''}",
             "opts": self.opts,
             "lever": lever,
             "runs": runs,

@@ -6,6 +6,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 MOST_COUNTED = 10_000
@@ -39,3 +40,21 @@ class Recorded(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
     paginator = CappedPaginator
     show_full_result_count = False
+
+    class Media:
+        css = {"all": ("jobs/admin.css",)}
+
+
+def summary(error: dict[str, str] | None) -> str:
+    """Return an error of a run, step or attempt in a line."""
+    if not error:
+        return ""
+    node = f"{error['node']}: " if error.get("node") else ""
+    return f"{node}{error['type']}: {error['message']}"
+
+
+def traceback(error: dict[str, str] | None) -> str:
+    """Return an error's traceback as it is read, not as JSON."""
+    if not error or not error.get("traceback"):
+        return ""
+    return format_html('<pre class="traceback">{}</pre>', error["traceback"])

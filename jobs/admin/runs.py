@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from jobs.admin.levers import LeverPages
 from jobs.admin.records import ActionInline
+from jobs.admin.rows import summary, traceback
 from jobs.admin.steps import StepRunInline
 from jobs.models import Run
 from jobs.registry import registry
@@ -47,7 +48,15 @@ class RunAdmin(LeverPages):
     inlines = (StepRunInline, ActionInline)
     fields = (
         *("workflow", "status", "waiting_for", "rollback", "what_went_wrong", "company", "env"),
-        *("input", "output", "error", "stop", "created_at", "started_at", "finished_at"),
+        *(
+            "input",
+            "output",
+            "where_it_went_wrong",
+            "stop",
+            "created_at",
+            "started_at",
+            "finished_at",
+        ),
         *("deadline_at", "expires_at", "related_runs", "definition", "queue", "priority"),
         *("generation", "pivoted", "idempotency_key", "correlation_id", "depth"),
     )
@@ -68,12 +77,17 @@ class RunAdmin(LeverPages):
         except ValueError:
             return queryset.filter(Q(company=term) | Q(idempotency_key=term)), False
 
+    def get_inlines(self, request: HttpRequest, obj: Run | None = None) -> Any:
+        is_acted_on = obj is not None and obj.actions.exists()
+        return self.inlines if is_acted_on else (StepRunInline,)
+
     @admin.display(description="What went wrong")
     def what_went_wrong(self, run: Run) -> str:
-        if not run.error:
-            return "nothing"
-        node = f"{run.error['node']}: " if run.error.get("node") else ""
-        return f"{node}{run.error['type']}: {run.error['message']}"
+        return summary(run.error) or "nothing"
+
+    @admin.display(description="Traceback")
+    def where_it_went_wrong(self, run: Run) -> str:
+        return traceback(run.error)
 
     @admin.display(description="Related runs")
     def related_runs(self, run: Run) -> str:

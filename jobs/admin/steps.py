@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
-from jobs.admin.rows import ReadOnly, Recorded
+from jobs.admin.rows import ReadOnly, Recorded, summary, traceback
 from jobs.models import Attempt, Join, StepRun
 from jobs.plan import Kind
 
@@ -53,9 +53,20 @@ class StepRunInline(ReadOnly, TabularInline):  # type: ignore[misc]
         return rows.filter(each=None).defer("value", "output", "undo", "needs")
 
 
+@admin.display(description="Error")
+def _what(_: object, row: StepRun | Attempt) -> str:
+    return summary(row.error)
+
+
+@admin.display(description="Traceback")
+def _where(_: object, row: StepRun | Attempt) -> str:
+    return traceback(row.error)
+
+
 class AttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
     model = Attempt
-    fields = ("number", "outcome", "started_at", "finished_at", "worker", "error")
+    fields = ("number", "outcome", "what_went_wrong", "started_at", "finished_at", "worker")
+    what_went_wrong = _what
     readonly_fields = fields
     ordering = ("number",)
     extra = 0
@@ -70,11 +81,25 @@ class StepRunAdmin(Recorded):
     ordering = ("-id",)
     inlines = (AttemptInline,)
     how_far = _how_far
+    what_went_wrong = _what
+    where_it_went_wrong = _where
+    fields = (
+        *("node", "step", "run", "kind", "phase", "status", "how_far", "what_went_wrong"),
+        *("value", "output", "undo", "where_it_went_wrong", "attempts", "spent", "generation"),
+        *("queue", "worker", "due_at", "wake_at", "lease_until", "started_at", "finished_at"),
+        *("each", "item", "inherited", "needs", "fence", "limit_name", "limit_key"),
+    )
 
 
 @admin.register(Attempt)
 class AttemptAdmin(Recorded):
     list_display = ("step_run", "number", "outcome", "started_at", "finished_at", "worker")
+    fields = (
+        *("step_run", "number", "outcome", "what_went_wrong", "where_it_went_wrong"),
+        *("started_at", "finished_at", "worker"),
+    )
+    what_went_wrong = _what
+    where_it_went_wrong = _where
     list_filter = ("outcome",)
     list_select_related = ("step_run",)
     ordering = ("-id",)
