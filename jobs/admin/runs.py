@@ -34,6 +34,22 @@ class WorkflowFilter(admin.SimpleListFilter):
         return queryset if self.value() is None else queryset.filter(workflow=self.value())
 
 
+class WaitingForFilter(admin.SimpleListFilter):
+    """What live runs wait for; however many have ended, `jobs_run_deadline` finds them."""
+
+    title = "waiting for"
+    parameter_name = "waiting_for"
+    live = (Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.WAITING)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return Run.WaitingFor.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(waiting_for=self.value(), stop=None, status__in=self.live)
+
+
 @admin.register(Run)
 class RunAdmin(LeverPages):
     list_display = (
@@ -41,7 +57,7 @@ class RunAdmin(LeverPages):
         *("created_at", "finished_at"),
     )
     list_display_links = ("workflow", "id")
-    list_filter = ("status", "waiting_for", "rollback", WorkflowFilter)
+    list_filter = ("status", WaitingForFilter, "rollback", WorkflowFilter)
     search_fields = ("pk",)  # that it is not empty shows the field; see get_search_results
     search_help_text = "A run's id, a company or an idempotency key, whole"
     ordering = ("-created_at",)

@@ -169,6 +169,14 @@ class Run(models.Model):
             models.Index(
                 fields=["parent"], condition=models.Q(parent__isnull=False), name="jobs_run_parent"
             ),
+            # Read by the API's list, newest first: ids rise with time.
+            models.Index(fields=["company", "-id"], name="jobs_run_company"),
+            # Read by a run's page.
+            models.Index(
+                fields=["forked_from"],
+                condition=models.Q(forked_from__isnull=False),
+                name="jobs_run_forks",
+            ),
             # Read by the admin's list.
             models.Index(fields=["-created_at"], name="jobs_run_newest"),
         ]
