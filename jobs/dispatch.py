@@ -7,11 +7,11 @@ broker. Losing one costs time only: its row is ready, and the sweep sends it aga
 import atexit
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID
 
@@ -68,41 +68,52 @@ def flush(timeout: float = LAST_MOMENT_SECONDS) -> bool:
 
 
 class _Outgoing:
-    """The wake-ups of one process that wait for its sending thread."""
+    """The wake-ups of one process that wait for its sending thread.
+
+    They are handed over without a lock of ours: a step that starts a run may be interrupted
+    anywhere, and would leave it taken.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._waiting: deque[WakeUp] = deque()
-        self._in_hand = 0
-        self._changed = threading.Condition()
+        self._waiting: SimpleQueue[WakeUp | threading.Event] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def put(self, wake_ups: list[WakeUp]) -> None:
-        with self._changed:
-            room = self._capacity - len(self._waiting)
-            self._waiting.extend(wake_ups[:room])
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+        room = max(self._capacity - self._waiting.qsize(), 0)
+        for wake_up in wake_ups[:room]:
+            self._waiting.put(wake_up)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
+            self._thread.start()
         if room < len(wake_ups):
             log.warning("wake_ups_dropped", count=len(wake_ups) - room, capacity=self._capacity)
 
     def flush(self, timeout: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._in_hand, timeout)
+        if self._thread is None:
+            return True
+        passed = threading.Event()  # put behind all that waits
+        self._waiting.put(passed)
+        return passed.wait(timeout)
 
     def _run(self) -> None:
         sender = _Sender()
         while True:
-            with self._changed:
-                self._in_hand = 0
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting)
-                count = min(len(self._waiting), AT_ONCE)
-                batch = [self._waiting.popleft() for _ in range(count)]
-                self._in_hand = count
-            sender.send(batch)
+            found = self._take()
+            wake_ups = [one for one in found if isinstance(one, WakeUp)]
+            if wake_ups:
+                sender.send(wake_ups)
+            for one in found:
+                if isinstance(one, threading.Event):
+                    one.set()
+
+    def _take(self) -> list[WakeUp | threading.Event]:
+        """Wait for one, and return it with what has come besides."""
+        found = [self._waiting.get()]
+        with suppress(Empty):
+            while len(found) < AT_ONCE:
+                found.append(self._waiting.get_nowait())
+        return found
 
 
 class _Sender:
@@ -172,7 +183,7 @@ _outgoing = _Outgoing()
 
 
 def _start_anew() -> None:
-    """Leave to the parent process what is the parent's: its thread, its lock, its wake-ups."""
+    """Leave to the parent process what is the parent's: its thread and its wake-ups."""
     global _outgoing
     _outgoing = _Outgoing()
 

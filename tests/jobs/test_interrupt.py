@@ -141,6 +141,30 @@ def test_an_alarm_in_the_limits_own_code_raises_nothing(monkeypatch: pytest.Monk
     assert {"return __enter__", "call __exit__", "return __exit__"} <= set(own)
 
 
+@pytest.mark.usefixtures("alarms")
+def test_code_that_holds_a_lock_is_spared_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupt, "_set_timer", lambda *_: None)
+    module: dict[str, Any] = {"__name__": "threading", "sys": sys}
+    exec("def acquire(): return sys._getframe()", module)  # noqa: S102 - code of another module
+
+    def ring() -> None:
+        handler = signal.getsignal(signal.SIGALRM)
+        assert callable(handler)
+        handler(signal.SIGALRM, module["acquire"]())
+
+    def work() -> None:
+        for _ in range(interrupt.SPARED):
+            ring()
+        spared.append(True)
+        ring()
+
+    spared: list[bool] = []
+    with pytest.raises(StepTimeout), time_limit(timedelta(seconds=-1)):
+        work()
+
+    assert spared == [True]
+
+
 def test_the_nearer_of_two_limits_counts() -> None:
     with pytest.raises(StepTimeout) as caught, time_limit(BRIEF), time_limit(LONG):
         sleep()
