@@ -19,7 +19,7 @@ from bench.rows import Row, skipped, write
 from bench.setup import Setup
 from bench.shape import FINISHED_RUNS
 from bench.stage import ENVIRONMENT, Stage
-from bench.table import table
+from bench.table import summary, table
 from counterpoint.embedded import EmbeddedError, EmbeddedServices, application
 from counterpoint.exits import EXIT_CODE, one_line_errors
 
@@ -60,12 +60,20 @@ def measure(setup: Setup, names: list[str], console: Console) -> list[Row]:
         for name in names:
             began = time.monotonic()
             status.update(f"measuring: {name}")
-            try:
-                rows += MEASURES[name](setup)
-            except (BenchError, EmbeddedError) as error:  # the others are worth having
-                rows.append(skipped(name, unit="", why=str(error)))
+            found = measured_or_why(name, setup)
             console.print(f"{name}: {time.monotonic() - began:.0f} s", style="dim")
+            for row in found:  # at once: whoever ends it early has these
+                console.print(f"  {summary(row)}", style="dim")
+            rows += found
     return rows
+
+
+def measured_or_why(name: str, setup: Setup) -> list[Row]:
+    """Return the rows, or one that says why there are none: the others are worth having."""
+    try:
+        return MEASURES[name](setup)
+    except (BenchError, EmbeddedError) as error:
+        return [skipped(name, unit="", why=str(error))]
 
 
 def run(chosen: argparse.Namespace, console: Console) -> bool:

@@ -15,6 +15,14 @@ def number(value: float | None) -> str:
     return f"{value:,.{digits}f}"
 
 
+def summary(row: Row) -> str:
+    """Return the row as a line of plain text."""
+    if row.value is None:
+        return f"{row.name}: {row.note}"
+    ratio = f", {number(row.ratio)} x {row.beside}" if row.ratio is not None else ""
+    return f"{row.name}: {number(row.value)} {row.unit}{ratio}"
+
+
 def verdict(row: Row) -> str:
     """Return what the last column says, with rich's markup."""
     if row.value is None:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from bench.rows import at_least, measured, skipped
 from bench.samples import Series
-from bench.table import number, table
+from bench.table import number, summary, table
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,12 @@ def test_a_line_shows_figure_peer_ratio_noise_goal_and_verdict() -> None:
     ]  # fmt: skip
     assert any("skipped: not there yet" in line for line in lines)
     assert any(line.startswith("fsync on") for line in lines)
+
+
+def test_a_summary_names_figure_and_ratio_or_why_there_is_none() -> None:
+    chain = measured(
+        "chain", Series(((240, 240),)), unit="runs/s", beside=("Celery", Series(((40, 40),)))
+    )
+
+    assert summary(chain) == "chain: 240 runs/s, 6.00 x Celery"
+    assert summary(skipped("many", unit="s", why="no answer")) == "many: skipped: no answer"
