@@ -205,6 +205,11 @@ def codec(annotation: Any, what: str) -> Codec:
     """Return the annotation's codec; types that have no JSON form raise `DefinitionError`."""
     if get_origin(annotation) is Done:
         (annotation,) = get_args(annotation)
+    if Done in (annotation, *map(get_origin, get_args(annotation))):
+        raise DefinitionError(
+            f"{what} is {annotation}: Done says what it holds and stands alone; write"
+            " `-> Done[int]`, and return Done(…) on every path"
+        )
     _check_storable(annotation, what)
     made = Codec(annotation)
     try:

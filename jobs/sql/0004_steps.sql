@@ -90,11 +90,13 @@ BEGIN
     UPDATE jobs_steprun AS t
     SET status = 'running', attempts = t.attempts + CASE WHEN was = 'waiting' AND t.kind IN ('sleep', 'wait', 'child') THEN 0 ELSE 1 END,
         fence = t.fence + 1, worker = p_worker, started_at = now_is, lease_until = now_is + p_lease,
-        wake_at = now_is + p_lease, waiting_for = NULL, limit_name = NULL, limit_key = NULL
+        wake_at = now_is + p_lease, limit_name = NULL, limit_key = NULL,
+        -- Of a sleep or a wait it says that this is over, also to the one who comes after a worker that was lost.
+        waiting_for = CASE WHEN t.kind IN ('sleep', 'wait') THEN t.waiting_for END
     WHERE t.id = s.id RETURNING * INTO s;
     RETURN QUERY SELECT 'claimed', s.id, s.run_id, s.generation::int, s.node::text, s.step::text, s.kind::text,
-        s.phase::text, s.attempts, s.spent, s.fence, was = 'waiting', s.each::text, s.value, s.output, s.queue::text,
-        r.definition_id::text, r.workflow::text, r.company::text, r.env::text, r.queue::text, r.input,
+        s.phase::text, s.attempts, s.spent, s.fence, was = 'waiting' OR s.waiting_for IS NOT NULL, s.each::text,
+        s.value, s.output, s.queue::text, r.definition_id::text, r.workflow::text, r.company::text, r.env::text, r.queue::text, r.input,
         r.correlation_id::text, r.depth::int, r.pivoted,
         CASE WHEN s.phase = 'compensation' THEN r.rollback_plan END,
         jobs_outputs(s.run_id, s.generation, s.phase, s.needs, '{}');
@@ -125,7 +127,7 @@ DECLARE
 BEGIN
     UPDATE jobs_steprun AS t
     SET status = p_status, output = p_output, undo = coalesce(p_undo, t.undo), error = p_error, finished_at = now_is,
-        lease_until = NULL, wake_at = NULL
+        lease_until = NULL, wake_at = NULL, waiting_for = NULL
     WHERE t.id = p_id
       AND (t.fence = p_fence AND t.status = 'running'
            OR p_fence IS NULL AND t.status IN ('ready', 'waiting') AND t.wake_at IS NOT NULL)

@@ -18,7 +18,7 @@ production. Give the test Django's database, by pytest-django's `db` or `transac
 """
 
 from jobs.testing.compensations import assert_compensated
-from jobs.testing.inline import recover, run_inline
+from jobs.testing.inline import recover, run_inline, without_messages
 from jobs.testing.kills import Kill, Killed, crash_points, killed_at, recorded_points
 from jobs.testing.rest import StillWaiting
 
@@ -32,4 +32,5 @@ __all__ = [
     "recorded_points",
     "recover",
     "run_inline",
+    "without_messages",
 ]

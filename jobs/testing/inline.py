@@ -99,6 +99,13 @@ def recover(run: RunHandle[Any], **options: Unpack[GoingOn]) -> Run:
 
 
 @contextmanager
+def without_messages() -> Iterator[None]:
+    """Let the block start, cancel and feed runs without a broker; `recover` works them off."""
+    with dispatch.holding_back():
+        yield
+
+
+@contextmanager
 def _process(
     *,
     services: Mapping[Any, object] | None = None,

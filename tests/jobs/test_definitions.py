@@ -154,6 +154,14 @@ def stream_out(ctx: Context, number: int) -> Iterator[int]:
     yield number
 
 
+def done_or_not(ctx: Context, number: int) -> Done[int] | None:
+    return None
+
+
+def bare_done(ctx: Context, number: int) -> Done:  # type: ignore[type-arg]
+    return Done(number)
+
+
 def no_context(number: int) -> int:
     return number
 
@@ -174,6 +182,8 @@ async def asynchronous(ctx: Context, number: int) -> int:
         (model_out, "primary key"),
         (models_out, "primary key"),
         (stream_out, "use a list"),
+        (done_or_not, "on every path"),
+        (bare_done, "write `-> Done"),
         (no_context, "ctx: Context"),
         (starred, "take one list"),
         (asynchronous, "asyncio.run"),
