@@ -11,14 +11,14 @@ from django.conf import settings
 from jobs.addresses import function
 from jobs.admission import ask
 from jobs.calling import limited
-from jobs.errors import InvalidInput, LostLease
+from jobs.errors import InvalidInput, LostLease, RunRefused
 from jobs.interrupt import StepTimeout, time_limit
 from jobs.models import Run, StepRun
 from jobs.options import StepOptions
 from jobs.plan import Kind, Node, evaluate
 from jobs.ports import ports
 from jobs.registry import registry
-from jobs.services import cancel, complete, fail
+from jobs.services import cancel, complete, fail, resume_rollback
 from jobs.services.events import begin_wait
 from jobs.services.nested import begin_child
 from jobs.services.unfolding import unfold
@@ -26,10 +26,11 @@ from jobs.transitions import moves, waits
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
 from jobs.transitions.rows import clock
-from jobs.values import error_json
+from jobs.values import error_json, to_json
 from jobs.ways import node_of
 
 LONGEST = timedelta(days=366)
+_INCOMPLETE = Run.Rollback.INCOMPLETE
 TIMEOUT = StepOptions.timeout  # of functions, which have no options
 
 
@@ -146,7 +147,10 @@ def child(held: Claim, worker: str | None) -> Claim | None:
         return complete(held, Outcome(StepRun.Status.SUCCEEDED, output=text), worker=worker)
     detail = found.error or {}
     message = f"child run {found.pk} {found.status}: {detail.get('message', '')}"
-    return fail(held, error=error_json("ChildRunFailed", message, held.node), worker=worker)
+    # What the child could not undo is the parent's to undo as well: its rollback is not complete.
+    undo = to_json(str(found.pk), what="run") if found.rollback == _INCOMPLETE else None
+    error = error_json("ChildRunFailed", message, held.node)
+    return fail(held, error=error, undo=undo, worker=worker)
 
 
 def _child_input(held: Claim, node: Node) -> dict[str, Any]:
@@ -171,15 +175,29 @@ def _undo_child(held: Claim, worker: str | None) -> Claim | None:
     ).first()
     if found is None:
         return _done(held, None, worker)
-    if found.status == Run.Status.SUCCEEDED:
-        cancel(found.pk, reason=f"run {held.run_id} is rolled back", by="the engine")
-        found.refresh_from_db()
+    try:
+        found = _begin_undoing(held, found)
+    except RunRefused as refusal:
+        return fail(held, error=error_json("RunRefused", str(refusal), held.node), worker=worker)
     if not found.is_ended:
         return _wait_for_child(held)
-    if found.rollback == Run.Rollback.INCOMPLETE:
+    if found.rollback == _INCOMPLETE:
         message = f"the rollback of child run {found.pk} is incomplete"
         return fail(held, error=error_json("ChildRunFailed", message, held.node), worker=worker)
     return _done(held, None, worker)
+
+
+def _begin_undoing(held: Claim, child: Run) -> Run:
+    """Have a succeeded child undone; of one that could not undo itself resume the rollback, where
+    that of its parent is resumed.
+    """
+    why = {"reason": f"run {held.run_id} is rolled back", "by": "the engine"}
+    if child.status == Run.Status.SUCCEEDED:
+        cancel(child.pk, **why)
+        child.refresh_from_db()
+    elif child.rollback == _INCOMPLETE and held.spent and not held.resumed:
+        return resume_rollback(child.pk, **why)
+    return child
 
 
 def each(held: Claim, worker: str | None) -> Claim | None:

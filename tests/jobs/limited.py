@@ -98,6 +98,11 @@ def pivoting(number: int) -> int | None:
     return plain.options(name="lim-forward")(pivot(plain(number)))
 
 
+@workflow(name="lim/over-pivot")
+def over_pivot(number: int) -> int | None:
+    return plain.options(name="lim-over")(pivoting(number))
+
+
 @step(name="lim-told")
 def told(ctx: Context, error: dict[str, Any]) -> None:
     note(ctx, f" {error['type']} {ctx.output('word-plain')}")

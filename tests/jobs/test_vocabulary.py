@@ -6,7 +6,7 @@ import pytest
 
 from jobs import services
 from jobs.models import Run, StepRun
-from tests.jobs import flows, vocabulary
+from tests.jobs import flows, limited, vocabulary
 from tests.jobs.conftest import Post, pass_time
 
 pytestmark = pytest.mark.usefixtures("behaviour")
@@ -188,6 +188,39 @@ def test_a_child_that_fails_fails_its_step(ways: Post, calls: list[str]) -> None
         "word-inner-first.compensate(3)",
         "word-plain.compensate(3)",
     ]
+
+
+@pytest.mark.parametrize("flow", ["parent", "children"])
+@pytest.mark.parametrize("failing", ["in the child", "behind it"])
+def test_what_a_child_could_not_undo_is_resumed_with_its_parent(
+    ways: Post, calls: list[str], flow: str, failing: str
+) -> None:
+    behind = {"parent": "word-outer", "children": "word-total-some"}[flow]
+    node = "word-inner" if failing == "in the child" else behind
+    flows.MISBEHAVIOUR[node] = flows.fail_for_good
+    flows.MISBEHAVIOUR["word-inner-first.compensate"] = flows.fail_for_good
+
+    run = getattr(vocabulary, flow).start(1, company="acme")
+    assert ways.run_to_the_end(run).rollback == "incomplete"
+    calls.clear()
+    flows.MISBEHAVIOUR.clear()
+    services.resume_rollback(run.pk, reason="mended", by="ann")
+    ended = ways.run_to_the_end(run)
+
+    assert (ended.status, ended.rollback) == ("failed", "complete")
+    assert Run.objects.get(workflow="word/child").rollback == "complete"
+    assert [call.partition("(")[0] for call in calls] == ["word-inner-first.compensate"]
+
+
+def test_a_child_past_its_point_of_no_return_leaves_its_parent_incomplete(ways: Post) -> None:
+    flows.MISBEHAVIOUR["lim-over"] = flows.fail_for_good
+
+    ended = ways.run_to_the_end(limited.over_pivot.start(1, company="acme"))
+
+    assert (ended.status, ended.rollback) == ("failed", "incomplete")
+    failed = StepRun.objects.get(run=ended, node="lim/pivot.compensate")
+    assert failed.error is not None
+    assert "point of no return" in failed.error["message"]
 
 
 def test_a_cancelled_parent_cancels_its_live_child(ways: Post, calls: list[str]) -> None:
