@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from jobs.sources import Function
 from jobs.tracing import HERE, Traced
 
 SYMBOL = "symbol"
@@ -84,20 +83,6 @@ class Scope:
     def is_when(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Call) and self._is_word(self.resolve(node.func), "when")
 
-    def takes_plain_function(self, node: ast.Call) -> bool:
-        """Whether the call is given a function that sees real values."""
-        return self._is_word(self.resolve(node.func), "transform", "when")
-
-    def plain_functions(self, function: Function) -> set[str]:
-        """Return the names that are given to `transform` and `when` somewhere in the function."""
-        return {
-            argument.id
-            for call in ast.walk(function)
-            if isinstance(call, ast.Call) and self.takes_plain_function(call)
-            for argument in call.args
-            if isinstance(argument, ast.Name)
-        }
-
     def assign(self, target: ast.expr, value: ast.expr) -> None:
         """Note what the target holds from here on."""
         if not isinstance(target, ast.Tuple | ast.List):
@@ -115,7 +100,10 @@ class Scope:
 
     @contextmanager
     def inner(self, arguments: ast.arguments) -> Iterator[None]:
-        """A function inside this one: its parameters hide what they are named like."""
+        """A function inside this one: its parameters hide what they are named like.
+
+        Whether they are symbolic is open: those of a predicate are real values.
+        """
         before = dict(self.kinds)
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         self.kinds |= {one.arg: None for one in every}

@@ -58,7 +58,6 @@ class _Reader(ast.NodeVisitor):
         self.scope = scope
         self.seen = seen
         self.last = _last_returns(function)
-        self.plain = scope.plain_functions(function)
 
     def refuse(self, node: ast.AST, what: str, remedy: str) -> NoReturn:
         line = getattr(node, "lineno", 0)
@@ -105,10 +104,7 @@ class _Reader(ast.NodeVisitor):
             self.refuse(node, "a symbolic value is made a text", "make the text with transform()")
         if isinstance(called, FunctionType) and called.__code__ not in self.seen:
             self._visit_helper(called, node)
-        skipped = self.scope.takes_plain_function(node)
-        for part in [node.func, *node.args, *(keyword.value for keyword in node.keywords)]:
-            if not (skipped and isinstance(part, ast.Lambda)):
-                self.visit(part)
+        self.generic_visit(node)
 
     def _formats(self, node: ast.Call) -> bool:
         is_format = isinstance(node.func, ast.Attribute) and node.func.attr == "format"
@@ -172,10 +168,9 @@ class _Reader(ast.NodeVisitor):
             self.visit(part)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if node.name not in self.plain:
-            with self.scope.inner(node.args):
-                for part in node.body:
-                    self.visit(part)
+        with self.scope.inner(node.args):
+            for part in node.body:
+                self.visit(part)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         with self.scope.inner(node.args):

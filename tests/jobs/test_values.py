@@ -101,10 +101,10 @@ class Described(BaseModel):
 
 
 class DescribedOtherwise(BaseModel):
-    """Another text."""
+    """Another text, and another default."""
 
     title: str
-    description: int = 0
+    description: int = 7
 
 
 def test_types_are_told_apart_by_what_they_take_not_by_their_texts() -> None:
