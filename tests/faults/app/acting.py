@@ -1,6 +1,7 @@
 """What every step does: follow the plan, and write down that it did."""
 
 import time
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from jobs import Context, Done, PermanentFailure, Skip
@@ -32,7 +33,7 @@ def act(ctx: Context, values: list[Any], *, output: Any = None) -> Any:
         ctx.publish(Told(number=ctx.input, node=ctx.step))
     _die_at(death, "saved")
     if death == FREEZE:
-        bombs.freeze()
+        bombs.freeze(partial(journal.has_later_attempt, ctx))
     else:
         time.sleep(doing.work_seconds)
     if ctx.attempt <= doing.failures:

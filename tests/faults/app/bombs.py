@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.db.backends.signals import connection_created
 
 from jobs import crashpoints
 from jobs.crashpoints import Point
+
+LONGEST_FREEZE = 20.0  # seconds
 
 # What is armed, by pid: a fork is not to inherit its parent's.
 _statements: dict[int, tuple[str, int]] = {}  # before or after, and how many are left
@@ -32,12 +33,16 @@ def arm(way: str) -> None:
     _statements[os.getpid()] = side, int(count)
 
 
-def freeze() -> None:
-    """Stand still beyond the lease, the worker's main process with us, then go on as a zombie."""
+def freeze(has_been_replaced: Callable[[], bool]) -> None:
+    """Stand still, the worker's main process with us, until another attempt is under way; then go
+    on as a zombie.
+    """
     main = os.getppid()
+    deadline = time.monotonic() + LONGEST_FREEZE
     os.kill(main, signal.SIGSTOP)
     try:
-        time.sleep(settings.JOBS_LEASE.total_seconds() + 2.0)
+        while time.monotonic() < deadline and not has_been_replaced():
+            time.sleep(0.1)
     finally:
         os.kill(main, signal.SIGCONT)
 

@@ -43,6 +43,7 @@ INSERT = (
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
 )
 EFFECT = "INSERT INTO fault_effect (run_id, node, attempt) VALUES (%s, %s, %s)"
+LATER = "SELECT 1 FROM fault_journal WHERE run_id = %s AND node = %s AND attempt > %s"
 PATIENCE_SECONDS = 8.0
 
 _connections: dict[int, psycopg.Connection[Any]] = {}  # by pid: a fork must not share its parent's
@@ -70,6 +71,16 @@ def write(ctx: Context, event: str, value: Any = None) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def has_later_attempt(ctx: Context) -> bool:
+    """Whether another attempt of this step has begun; False if the database does not say."""
+    try:
+        found = _connection().execute(LATER, [ctx.run_id, ctx.step, ctx.attempt]).fetchone()
+    except psycopg.OperationalError:
+        _connections.pop(os.getpid(), None)
+        return False
+    return found is not None
 
 
 def write_effect(ctx: Context) -> None:
