@@ -90,7 +90,7 @@ def plan(seed: int, number: int) -> RunPlan:
         for victim in victims[-1:]:
             nodes[victim] = _doom(draw, nodes[victim])
     cancelled = number >= DYING_RUNS and draw.random() < CANCELLED_SHARE
-    cancel = draw.uniform(0.0, 1.5) if cancelled else None
+    cancel = draw.uniform(0.0, 6.0) if cancelled else None
     return RunPlan(number, shape, nodes, cancel)
 
 

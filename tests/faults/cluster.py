@@ -13,7 +13,7 @@ from counterpoint.embedded.application import procfile
 from counterpoint.embedded.guard import descendants
 from counterpoint.embedded.services import POSTGRES
 from tests.faults.app import environment
-from tests.faults.timeline import WORKERS, Fault, clock_shifts
+from tests.faults.timeline import WORKERS, Fault, clock_shifts, relay_death
 
 APP = "tests.faults.app"
 POOL_PROCESSES = 4
@@ -31,12 +31,18 @@ class Cluster:
         self.settings = {**settings, "EXTRA_APPS": APP, environment.SEED: str(seed)}
         self.settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._hours = clock_shifts(seed)
+        self.seed = seed
+        self.is_peaceful = False
+        self._relays = 0
         self._thaw_at: dict[str, float] = {}
         self._started: set[str] = set()
 
     def start(self, name: str) -> None:
         """Start a process by name, with its own wrong clock."""
         env = {**self.settings, environment.CLOCK_HOURS: str(self._hours[name])}
+        if name == "relay" and not self.is_peaceful:
+            self._relays += 1
+            env[environment.DEATH] = relay_death(self.seed, self._relays)
         argv = ["/bin/sh", "-c", f"exec {_command(name)}"]
         self.services.start_process(name, argv, env)
         self._started.add(name)
@@ -92,8 +98,10 @@ class Cluster:
             if name in self._started and self.has_ended(name):
                 self.start(name)
 
-    def thaw(self) -> None:
+    def make_peace(self) -> None:
         """Let everything run: a step that froze its worker may have been killed meanwhile."""
+        self.is_peaceful = True
+        self.replace("relay")
         self.tick(all_of_them=True)
         for name in WORKERS:
             self._signal(name, signal.SIGCONT)

@@ -118,7 +118,7 @@ class History:
         self.cluster.hit(fault)
 
     def _make_peace(self) -> None:
-        self.cluster.thaw()
+        self.cluster.make_peace()
         self.proxy.calm_down()
         self.blows.append((datetime.now(UTC), "peace"))
         wait_until(

@@ -154,6 +154,10 @@ def share_key(record: RunRecord, *nodes: str) -> None:
     record.lines = [replace(line, key=key) if line.node in nodes else line for line in record.lines]
 
 
+def forget_the_plan(record: RunRecord) -> None:
+    record.plan = replace(record.plan, nodes=dict.fromkeys(record.plan.nodes, Behaviour()))
+
+
 def change_run(record: RunRecord, **fields: Any) -> None:
     record.row = replace(record.row, **fields)
 
@@ -167,11 +171,7 @@ LATER = START + timedelta(seconds=9)
 
 WRONGS: dict[str, tuple[str, Callable[[], RunRecord], Change]] = {
     "a rolled back start": ("start", succeeded, lambda r: change_run(r, number=1_000_000 + NUMBER)),
-    "a failure without reason": (
-        "plan",
-        rolled_back,
-        lambda r: r.plan.nodes.update(n4=Behaviour()),
-    ),  # type: ignore[attr-defined]  # it is a dict
+    "a failure without reason": ("plan", rolled_back, forget_the_plan),
     "a success in spite of a failure": (
         "plan",
         rolled_back,

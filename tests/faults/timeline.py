@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobs.crashpoints import Point
 from tests.faults.seeds import rng
 
 WORKERS = ("worker-a", "worker-b")
@@ -19,6 +20,18 @@ KINDS = {
 }
 # Each of these happens at least once in every history that is long enough for them.
 SURE = ("kill worker", "kill relay", "restart postgres", "freeze worker", "kill pool process")
+
+
+RELAY_POINTS = (
+    Point.DUE_WRITTEN,
+    Point.DUE_COMMITTED,
+    Point.SENDING,
+    Point.SENT,
+    Point.GIVE_UP_WRITTEN,
+    Point.GIVEN_UP,
+    Point.TURN_WRITTEN,
+    Point.TURNED,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,12 @@ def timeline(seed: int, *, seconds: float) -> list[Fault]:
         for kind in kinds
     ]
     return sorted(faults, key=lambda fault: fault.at)
+
+
+def relay_death(seed: int, boot: int) -> str:
+    """Return the point at which the relay of that boot ends itself, and the how manieth time."""
+    draw = rng(seed, "relay", boot)
+    return f"{draw.randint(1, 6)} {draw.choice(RELAY_POINTS)}"
 
 
 def clock_shifts(seed: int) -> dict[str, float]:

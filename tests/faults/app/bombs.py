@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,14 @@ from django.db.backends.signals import connection_created
 
 from jobs import crashpoints
 from jobs.crashpoints import Point
+from tests.faults.app.environment import DEATH
 
 LONGEST_FREEZE = 20.0  # seconds
 
 # What is armed, by pid: a fork is not to inherit its parent's.
 _statements: dict[int, tuple[str, int]] = {}  # before or after, and how many are left
 _points: dict[int, str] = {}
+_reaches: Counter[str] = Counter()
 
 
 def die() -> None:
@@ -57,6 +60,11 @@ def install() -> None:
 def _reached(point: Point) -> None:
     if _points.get(os.getpid()) == point:
         die()
+    count, _, name = os.environ.get(DEATH, "").partition(" ")
+    if name == point:
+        _reaches[name] += 1
+        if _reaches[name] >= int(count):
+            die()
 
 
 def _wrap(connection: Any, **_: Any) -> None:

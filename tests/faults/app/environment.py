@@ -6,6 +6,7 @@ SEED = "FAULTS_SEED"
 CLOCK_HOURS = "FAULTS_CLOCK_HOURS"
 RUNS = "FAULTS_RUNS"
 SECONDS = "FAULTS_SECONDS"
+DEATH = "FAULTS_DEATH"  # of the relay: `N point`, at the N-th time that it reaches the point
 
 
 def seed() -> int:
