@@ -17,7 +17,6 @@ from tests.faults.values import items_of
 ATTEMPTS = 5
 COMPENSATE = ".compensate"
 CANCELLED_SHARE = 0.1
-PUBLISHING = False  # until an event system fills the engine's port
 
 # Where an attempt ends its own process: in the author's code, or, armed there, at the n-th database
 # statement of the engine after it, before or behind it, or at a point that the engine names.
@@ -105,7 +104,7 @@ def _forward(draw: Random, call: Call, mood: str) -> Behaviour:
     made = Behaviour(
         work_seconds=draw.choice((0.0, 0.0, 0.01, 0.05, 0.3)),
         saves=call.is_compensated and call.kind != "atomic" and draw.random() < 0.3,
-        publishes=draw.random() < 0.3 and PUBLISHING,
+        publishes=draw.random() < 0.3,
     )
     if mood == "smooth":
         return made

@@ -20,7 +20,7 @@ from tests.waiting import POLL_SECONDS, wait_until
 
 PATIENCE_SECONDS = 45.0  # without any step beginning or ending, when the trouble has ended
 LOOK_SECONDS = 0.5
-BOOT_SECONDS = 60.0
+BOOT_SECONDS = 120.0
 REPLAYED_A_SECOND = 6  # of the messages of a history, for each second of its trouble
 
 
