@@ -29,6 +29,7 @@ NAMED = tuple(
 )
 POINTS = (*SURE_DEATHS, *STATEMENTS, *NAMED)
 FREEZE = "freeze"  # its worker stands still beyond the lease, and then goes on
+AFTER_PEACE = 1  # a run that is started then, so that nothing kills its frozen worker
 DYING_RUNS = 10  # of each history: the first, whose first step dies in some way
 # So that a later attempt is under way when the frozen one ends.
 WORK_AFTER_FREEZE = 2.5
@@ -81,7 +82,7 @@ def plan(seed: int, number: int) -> RunPlan:
             nodes[node + COMPENSATE] = _backward(draw, mood)
     if number < DYING_RUNS:
         first = shape.calls[0].node
-        ways = (FREEZE, *rng(seed, "deaths").sample(POINTS, DYING_RUNS))
+        ways = (FREEZE, FREEZE, *rng(seed, "deaths").sample(POINTS, DYING_RUNS))
         nodes[first] = _dying(nodes[first], ways[number])
     if mood in ("doomed", "lost"):
         calls = shape.calls

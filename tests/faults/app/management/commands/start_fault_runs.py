@@ -17,7 +17,7 @@ from jobs import services
 from jobs.errors import IdempotencyConflict, RunRefused
 from tests.faults.app import environment
 from tests.faults.app.events import MET
-from tests.faults.behaviours import plan
+from tests.faults.behaviours import AFTER_PEACE, plan
 from tests.faults.seeds import rng
 
 ROLLED_BACK = 1_000_000  # added to the numbers of runs that must not exist
@@ -49,7 +49,10 @@ def _todo() -> list[tuple[float, Callable[[], None]]]:
     seed = environment.seed()
     found: list[tuple[float, Callable[[], None]]] = []
     for number in range(int(environment.number(environment.RUNS))):
-        at = rng(seed, "start", number).uniform(0.0, environment.number(environment.SECONDS) * 0.8)
+        seconds = environment.number(environment.SECONDS)
+        at = rng(seed, "start", number).uniform(0.0, seconds * 0.8)
+        if number == AFTER_PEACE:
+            at = seconds + 1.5
         found.append((at, partial(start, number)))
         cancel_after = plan(seed, number).cancel_after
         if cancel_after is not None:
