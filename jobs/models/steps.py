@@ -92,8 +92,8 @@ class StepRun(models.Model):
             # Read by whoever ends an item of an `each`: the next one that nobody has taken.
             models.Index(
                 fields=["run", "generation", "each", "item"],
-                condition=models.Q(each__isnull=False),
-                name="jobs_steprun_items",
+                condition=models.Q(each__isnull=False, status="ready", wake_at__isnull=True),
+                name="jobs_steprun_pooled",
             ),
             # Read by claims where a run of higher priority may be ready on the same queue.
             models.Index(

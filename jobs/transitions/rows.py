@@ -8,10 +8,16 @@ from django.db import connection
 
 
 def rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Execute one statement and return its rows, none for a statement without."""
+    """Execute one statement that returns rows, and return them."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall()
+
+
+def execute(sql: str, parameters: dict[str, Any]) -> None:
+    """Execute one statement that returns nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
 
 
 def changed(sql: str, parameters: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 from jobs.dispatch import WakeUp
 from jobs.models import Run, StepRun
 from jobs.transitions.claims import task_of, wake_up
-from jobs.transitions.rows import changed, rows, to_text
+from jobs.transitions.rows import changed, execute, rows, to_text
 
 _START = (
     "SELECT * FROM jobs_start(%(id)s, %(workflow)s, %(definition)s, %(company)s, %(env)s,"
@@ -146,7 +146,7 @@ def turning(*, older_than: timedelta, limit: int) -> list[UUID]:
 
 def put_off_turn(run_id: UUID, *, by: timedelta) -> None:
     """Look again later at a run whose end could not be worked out."""
-    rows(
+    execute(
         "UPDATE jobs_run SET turn_at = clock_timestamp() + %(by)s::interval"
         " WHERE id = %(run)s AND turn_at IS NOT NULL",
         {"run": run_id, "by": by},
@@ -269,7 +269,7 @@ def prune(*, limit: int) -> int:
     ids = [row[0] for row in found]
     if ids:
         for statement in _PRUNE:
-            rows(statement, {"ids": ids})
+            execute(statement, {"ids": ids})
     return len(ids)
 
 
@@ -291,7 +291,7 @@ _PRUNE = (
 
 def call_turn(run_id: UUID, *, error: str | None) -> None:
     """Ask for the run's end to be worked out."""
-    rows(
+    execute(
         "UPDATE jobs_run SET turn_at = clock_timestamp(),"
         " error = coalesce(error, %(error)s::jsonb) WHERE id = %(run)s",
         {"run": run_id, "error": error},

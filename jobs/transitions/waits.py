@@ -8,7 +8,7 @@ from jobs.dispatch import WakeUp
 from jobs.models import Run
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim, wake_up
-from jobs.transitions.rows import rows
+from jobs.transitions.rows import execute, rows
 
 
 def register(held: Claim, *, match: str, seconds: float) -> bool:
@@ -18,7 +18,7 @@ def register(held: Claim, *, match: str, seconds: float) -> bool:
     timeout = timedelta(seconds=seconds)
     if not moves.wait(held, after=timeout, waiting_for=Run.WaitingFor.EVENT):
         return False
-    rows(
+    execute(
         "INSERT INTO jobs_wait (step_run_id, run_id, company, event_type, match, created_at)"
         " VALUES (%(id)s, %(run)s, %(company)s, %(type)s, %(match)s::jsonb, clock_timestamp())"
         " ON CONFLICT (step_run_id) DO NOTHING",
@@ -64,7 +64,7 @@ def offer(events: str, *, resend: timedelta, step_run_id: int | None = None) -> 
 
 def keep_signal(run_id: UUID, *, event_type: str, payload: str) -> None:
     """Keep an event that was sent to one run until a wait takes it."""
-    rows(
+    execute(
         "INSERT INTO jobs_signal (run_id, event_type, payload, created_at)"
         " VALUES (%(run)s, %(type)s, %(payload)s::jsonb, clock_timestamp())",
         {"run": run_id, "type": event_type, "payload": payload},
@@ -81,4 +81,4 @@ def take_signals(run_id: UUID, *, resend: timedelta) -> list[WakeUp]:
 
 def forget(step_run_id: int) -> None:
     """Remove the wait of a step whose time is over."""
-    rows("DELETE FROM jobs_wait WHERE step_run_id = %(id)s", {"id": step_run_id})
+    execute("DELETE FROM jobs_wait WHERE step_run_id = %(id)s", {"id": step_run_id})

@@ -129,6 +129,10 @@ LOGGING = {
 
 QUEUES = queues.declared(env.names("EXTRA_QUEUES"))
 
+# How many messages a worker takes for each of its pool processes: one request to SQS brings them,
+# and what waits behind a long step is sent to another worker after JOBS_RESEND_AFTER.
+WORKER_PREFETCH = int(env.number("WORKER_PREFETCH", default=4, minimum=1, maximum=100))
+
 # The engine ---------------------------------------------------------------------------------------
 
 JOBS_LEASE = timedelta(
