@@ -11,7 +11,8 @@ def rows(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Execute one statement that returns rows, and return them."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+    return found
 
 
 def execute(sql: str, parameters: dict[str, Any]) -> None:
