@@ -1,4 +1,6 @@
-"""The workers that a page's reader has running: they catch up before each line that is typed."""
+"""The workers and the relay that a page's reader has running: they catch up before each line that
+is typed.
+"""
 
 import contextlib
 import io
@@ -6,6 +8,8 @@ from datetime import timedelta
 
 from jobs import services
 from jobs.models import StepRun
+from subscriptions.relay import relay_all
+from subscriptions.routing import Router
 from tests.jobs.conftest import Post, pass_time
 
 ROUNDS = 5
@@ -17,10 +21,12 @@ class Workers:
 
     def __init__(self, post: Post) -> None:
         self._post = post
+        self._router = Router()
 
     def catch_up(self) -> None:
         """Work until nothing is ready; for what waits for its backoff five minutes may pass."""
         with contextlib.redirect_stdout(io.StringIO()):
+            relay_all(self._router)
             self._post.deliver_all()
             for _ in range(ROUNDS):
                 if not StepRun.objects.filter(status=StepRun.Status.READY).exists():
