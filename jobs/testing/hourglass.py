@@ -13,7 +13,7 @@ from django.db.models import F, QuerySet
 
 from jobs.models import Run, StepRun
 from jobs.services.sweeping import TURN_AFTER
-from jobs.transitions.rows import clock, rows
+from jobs.transitions.rows import clock, execute, rows
 
 _TREE = """
     WITH RECURSIVE tree AS (
@@ -79,7 +79,7 @@ def pass_until(timer: Timer, runs: Sequence[UUID]) -> None:
     by = timer.at - clock()
     if by <= timedelta(0):
         return
-    rows(_WINDOWS, {"runs": list(runs), "by": by})
+    execute(_WINDOWS, {"runs": list(runs), "by": by})
     StepRun.objects.filter(run_id__in=runs, status__in=_LIVE_STEP).update(
         due_at=F("due_at") - by, wake_at=F("wake_at") - by, lease_until=F("lease_until") - by
     )
