@@ -19,10 +19,10 @@ from jobs.plan import Kind, Node, evaluate
 from jobs.ports import ports
 from jobs.registry import registry
 from jobs.services import cancel, complete, fail, resume_rollback
-from jobs.services.events import begin_wait
+from jobs.services.events import begin_wait, last_look
 from jobs.services.nested import begin_child
 from jobs.services.unfolding import unfold
-from jobs.transitions import moves, waits
+from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
 from jobs.transitions.rows import clock
@@ -112,16 +112,20 @@ def _issue(message: str) -> dict[str, Any]:
 
 
 def wait(held: Claim, worker: str | None) -> Claim | None:
-    """Wait for an event; its payload is the output, or None when the time is over."""
-    if held.resumed:
-        if held.output is None:
-            waits.forget(held.id)
+    """Wait for an event; its payload is the output, or None when the time is over.
+
+    Then it looks once more for an event that came before: the worker that was to look when it had
+    registered the wait may have died between the two.
+    """
+    if held.output is not None:
         return _done(held, held.output, worker)
     node = node_of(held)
     match = _value(held, node, "match")
+    text, past = json.dumps(match), partial(_past, match=match)
+    if held.resumed:
+        return _done(held, last_look(held, match=text, past=past), worker)
     seconds = float(node.extra["timeout"])
-    past = partial(_past, match=match)
-    if not begin_wait(held, match=json.dumps(match), timeout_seconds=seconds, past=past):
+    if not begin_wait(held, match=text, timeout_seconds=seconds, past=past):
         raise LostLease(held.node)
     return None
 

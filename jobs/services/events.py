@@ -81,6 +81,25 @@ def begin_wait(held: Claim, *, match: str, timeout_seconds: float, past: Any) ->
     return True
 
 
+def last_look(held: Claim, *, match: str, past: Any) -> Any:
+    """End a wait whose time is over; return the payload of an event that came and was not seen, or
+    None.
+    """
+    with transaction.atomic():
+        taken = waits.end(held, match=match)
+    if taken:
+        return taken[0]
+    since = Run.objects.values_list("created_at", flat=True).get(pk=held.run_id)
+    return next(
+        (
+            payload
+            for payload in past(held.step, held.company, since)
+            if waits.is_match(json.dumps(payload), match)
+        ),
+        None,
+    )
+
+
 def _from_the_past(held: Claim, past: Any) -> list[Any]:
     since = Run.objects.values_list("created_at", flat=True).get(pk=held.run_id)
     for payload in past(held.step, held.company, since):

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from jobs.dispatch import WakeUp
 from jobs.models import Run
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim, wake_up
-from jobs.transitions.rows import execute, rows
+from jobs.transitions.rows import execute, from_json, rows
 
 
 def register(held: Claim, *, match: str, seconds: float) -> bool:
@@ -79,6 +80,26 @@ def take_signals(run_id: UUID, *, resend: timedelta) -> list[WakeUp]:
     return [wake_up(row) for row in found]
 
 
-def forget(step_run_id: int) -> None:
-    """Remove the wait of a step whose time is over."""
-    execute("DELETE FROM jobs_wait WHERE step_run_id = %(id)s", {"id": step_run_id})
+def end(held: Claim, *, match: str) -> list[Any]:
+    """Remove the wait of a claimed step whose time is over, and take the oldest matching event that
+    was sent to its run; return its payload, if there is one. Taken by it before counts again.
+    """
+    execute("DELETE FROM jobs_wait WHERE step_run_id = %(id)s", {"id": held.id})
+    found = rows(
+        "UPDATE jobs_signal SET taken_by_id = %(id)s WHERE id = ("
+        "SELECT id FROM jobs_signal WHERE run_id = %(run)s AND event_type = %(type)s"
+        " AND (taken_by_id IS NULL OR taken_by_id = %(id)s) AND payload @> %(match)s::jsonb"
+        " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING payload",
+        {"id": held.id, "run": held.run_id, "type": held.step, "match": match},
+    )
+    return [from_json(payload) for (payload,) in found]
+
+
+def is_match(payload: str, match: str) -> bool:
+    """Whether the payload contains what a wait asks for, by the database's own comparison."""
+    return bool(
+        rows(
+            "SELECT 1 WHERE %(payload)s::jsonb @> %(match)s::jsonb",
+            {"payload": payload, "match": match},
+        )
+    )
