@@ -25,7 +25,7 @@ def undo_plain(ctx: Context, number: int) -> None:
     """Nothing is left to undo."""
 
 
-@step(name="trip-apart", queue="apart")
+@step(name="trip-apart", queue="webhooks")
 def apart(ctx: Context, number: int) -> int:
     return number + 1
 

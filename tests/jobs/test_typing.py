@@ -55,7 +55,7 @@ def everything(order: Order) -> bool:
 @workflow(name="typ/parent")
 def parent(order: Order, number: int) -> list[bool]:
     assert_type(everything(order), bool)
-    assert_type(everything.options(queue="bulk")(order), bool)
+    assert_type(everything.options(queue="orders")(order), bool)
     return each([order, order], everything)
 
 
