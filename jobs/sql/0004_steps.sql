@@ -392,12 +392,14 @@ BEGIN
 END $$;
 
 -- Find steps whose moment has come: a retry or a sleep that is due, a message that was lost, a lease that ran out.
--- Each is put off by the resend interval, so that a long queue is not filled with repeats.
+-- Each is put off by the resend interval; what is ready for longer, whose message may stand in a long queue, by as
+-- long again as it has waited, up to eight intervals, so that the queue is not filled with repeats.
 CREATE FUNCTION jobs_due(p_resend interval, p_limit int)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text)
 LANGUAGE sql AS $$
     UPDATE jobs_steprun AS s
-    SET wake_at = clock_timestamp() + p_resend
+    SET wake_at = clock_timestamp() + CASE WHEN s.status = 'ready'
+        THEN greatest(p_resend, least(clock_timestamp() - s.due_at, 8 * p_resend)) ELSE p_resend END
     FROM (
         SELECT d.id FROM jobs_steprun AS d
         WHERE d.status IN ('ready', 'running', 'waiting') AND d.wake_at <= clock_timestamp()
