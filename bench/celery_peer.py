@@ -19,6 +19,7 @@ MARK_BYTES = 20  # of one line: a Unix time in nanoseconds and a line break
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 app = Celery("peer", fixups=[])
 app.config_from_object("counterpoint.celeryconfig")
+app.conf.broker_transport = "sqs"  # kombu's own, with the same options
 if os.environ.get("PEER_RESULTS"):
     app.conf.update(result_backend=os.environ["REDIS_URL"], task_ignore_result=False)
 

@@ -5,13 +5,10 @@ broker. Losing one costs time only: its row is ready, and the sweep sends it aga
 """
 
 import atexit
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +16,13 @@ import structlog
 from celery import current_app, signals
 from kombu.exceptions import OperationalError
 
+from jobs.background import LAST_MOMENT_SECONDS, Background
 from jobs.task_ids import new_task_id
 
 log = structlog.get_logger(__name__)
 
 CAPACITY = 100_000  # wake-ups that may wait in one process; about 40 MB
 AT_ONCE = 1000
-LAST_MOMENT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,14 @@ def send(wake_ups: list[WakeUp]) -> None:
     A broker that is away, or a process that ends before its turn has come, is logged at most.
     """
     held_back = _held_back.get()
-    if held_back is None:
-        _outgoing.put(wake_ups)
-    else:
+    if held_back is not None:
         held_back.extend(wake_ups)
+        return
+    room = max(CAPACITY - len(_outgoing), 0)
+    for wake_up in wake_ups[:room]:
+        _outgoing.put(wake_up)
+    if room < len(wake_ups):
+        log.warning("wake_ups_dropped", count=len(wake_ups) - room, capacity=CAPACITY)
 
 
 @contextmanager
@@ -65,55 +66,6 @@ def holding_back() -> Iterator[list[WakeUp]]:
 def flush(timeout: float = LAST_MOMENT_SECONDS) -> bool:
     """Wait until what was given to `send` is on its way; False if that takes over `timeout` s."""
     return _outgoing.flush(timeout)
-
-
-class _Outgoing:
-    """The wake-ups of one process that wait for its sending thread.
-
-    They are handed over without a lock of ours: a step that starts a run may be interrupted
-    anywhere, and would leave it taken.
-    """
-
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self._capacity = capacity
-        self._waiting: SimpleQueue[WakeUp | threading.Event] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def put(self, wake_ups: list[WakeUp]) -> None:
-        room = max(self._capacity - self._waiting.qsize(), 0)
-        for wake_up in wake_ups[:room]:
-            self._waiting.put(wake_up)
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
-            self._thread.start()
-        if room < len(wake_ups):
-            log.warning("wake_ups_dropped", count=len(wake_ups) - room, capacity=self._capacity)
-
-    def flush(self, timeout: float) -> bool:
-        if self._thread is None:
-            return True
-        passed = threading.Event()  # put behind all that waits
-        self._waiting.put(passed)
-        return passed.wait(timeout)
-
-    def _run(self) -> None:
-        sender = _Sender()
-        while True:
-            found = self._take()
-            wake_ups = [one for one in found if isinstance(one, WakeUp)]
-            if wake_ups:
-                sender.send(wake_ups)
-            for one in found:
-                if isinstance(one, threading.Event):
-                    one.set()
-
-    def _take(self) -> list[WakeUp | threading.Event]:
-        """Wait for one, and return it with what has come besides."""
-        found = [self._waiting.get()]
-        with suppress(Empty):
-            while len(found) < AT_ONCE:
-                found.append(self._waiting.get_nowait())
-        return found
 
 
 class _Sender:
@@ -179,13 +131,13 @@ class _Sender:
 
 
 _held_back: ContextVar[list[WakeUp] | None] = ContextVar("held_back", default=None)
-_outgoing = _Outgoing()
 
 
-def _start_anew() -> None:
-    """Leave to the parent process what is the parent's: its thread and its wake-ups."""
-    global _outgoing
-    _outgoing = _Outgoing()
+def _begin() -> Background[WakeUp]:
+    return Background(lambda: _Sender().send, name="wake-ups", at_once=AT_ONCE)
+
+
+_outgoing = _begin()
 
 
 def _flush_at_exit(**_: Any) -> None:
@@ -193,7 +145,6 @@ def _flush_at_exit(**_: Any) -> None:
         log.warning("wake_ups_left", seconds=LAST_MOMENT_SECONDS)
 
 
-os.register_at_fork(after_in_child=_start_anew)
 atexit.register(_flush_at_exit)
 # A pool's process ends without running what is registered at exit.
 signals.worker_process_shutdown.connect(_flush_at_exit)

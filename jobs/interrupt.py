@@ -30,7 +30,7 @@ AGAIN_SECONDS = 6.0
 SOON_SECONDS = 0.01
 # Modules whose Python code takes and gives back locks that a whole process shares. Code that waits
 # in one of them is interrupted after all, a fifth of a second late.
-DELICATE = frozenset({"threading", "queue", "logging", "contextlib", "jobs.dispatch"})
+DELICATE = frozenset({"threading", "queue", "logging", "contextlib", "jobs.background"})
 SPARED = 20
 GRACE = timedelta(seconds=10)
 STANDARD_ERROR = 2  # the descriptor: the C code that writes there knows no sys.stderr

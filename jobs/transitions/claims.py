@@ -9,7 +9,7 @@ from uuid import UUID
 from jobs.dispatch import WakeUp
 from jobs.models import StepRun
 from jobs.plan import COMPENSATE, Kind
-from jobs.transitions.rows import changed, from_json, rows
+from jobs.transitions.rows import changed, from_json, prepared, rows
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def claim(step_run_id: int, *, worker: str, lease: timedelta) -> tuple[Claim | N
     None if it is not due, done, held by another or its run is stopping. The wake-ups are to be
     sent: a step that was passed over has no message any more.
     """
-    found = rows(
+    found = prepared(
         "SELECT * FROM jobs_claim(%(id)s, %(worker)s, %(lease)s)",
         {"id": step_run_id, "worker": worker, "lease": lease},
     )

@@ -8,7 +8,7 @@ from jobs.crashpoints import Point, reached
 from jobs.dispatch import WakeUp
 from jobs.models import Run, StepRun
 from jobs.transitions.claims import Claim, task_of, wake_up
-from jobs.transitions.rows import from_json, rows
+from jobs.transitions.rows import from_json, prepared, rows
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def advance(
         "lease": lease,
         "resend": resend,
     }
-    return _moved(held, rows(_ADVANCE, parameters))
+    return _moved(held, prepared(_ADVANCE, parameters))
 
 
 def _moved(held: Claim, found: list[tuple[Any, ...]]) -> Moved:

@@ -8,7 +8,7 @@ from uuid import UUID
 from jobs.dispatch import WakeUp
 from jobs.models import Run, StepRun
 from jobs.transitions.claims import task_of, wake_up
-from jobs.transitions.rows import changed, execute, rows, to_text
+from jobs.transitions.rows import changed, execute, prepared, rows, to_text
 
 _START = (
     "SELECT * FROM jobs_start(%(id)s, %(workflow)s, %(definition)s, %(company)s, %(env)s,"
@@ -48,7 +48,7 @@ def insert_run(
         "entry": entry,
         "resend": resend,
     }
-    found = rows(_START, parameters)
+    found = prepared(_START, parameters)
     if found and found[0][0] in ("definition", "conflict"):
         return str(found[0][0])
     return [

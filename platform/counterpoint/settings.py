@@ -40,7 +40,11 @@ def database(url: str) -> dict[str, Any]:
         "PORT": str(parts.port or 5432),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            # Of the engine's statements; Django's own are never prepared.
+            "prepare_threshold": 5 if env.flag("DATABASE_PREPARED", default=True) else None,
+        },
     }
 
 

@@ -1,5 +1,5 @@
-"""kombu's SQS transport, made to send in batches and to outlive what it cannot read and the times
-when SQS is away.
+"""kombu's SQS transport, made to send and delete in batches, and to outlive what it cannot read and
+the times when SQS is away.
 
 Anyone who may send to a queue can put anything there. kombu and Celery raise for several kinds of
 message (a header that is no object, an id that is none, a time limit of letters), and what is
@@ -9,13 +9,16 @@ it out again after its visibility time-out and moves it to the dead-letter queue
 """
 
 import base64
+from contextlib import suppress
 from typing import Any, Literal
 
 from celery.utils.log import get_logger
 from kombu.transport import SQS as UNTYPED
 from pydantic import BaseModel, Json, NonNegativeInt, PositiveFloat, TypeAdapter
 
+from counterpoint import deleting
 from counterpoint.batching import PublishBatch, group_id
+from counterpoint.deleting import Received
 
 logger = get_logger(__name__)
 
@@ -72,7 +75,8 @@ def check(parsed: dict[str, Any]) -> None:
 
 
 class Channel(SQS.Channel):  # type: ignore[misc]
-    """A channel that one bad message or one failed poll does not end, and that sends in batches.
+    """A channel that one bad message or one failed poll does not end; it sends and deletes in
+    batches.
 
     A message with a header `company` gets that company's message group, by which SQS keeps one
     company's backlog from holding up the others' messages (fair queues).
@@ -110,6 +114,18 @@ class Channel(SQS.Channel):  # type: ignore[misc]
     def client(self, queue: str | None = None) -> Any:
         """Return kombu's boto3 client for a queue, given its full name."""
         return super().sqs(queue=queue)
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Forget a message and have it deleted, together with others."""
+        with suppress(KeyError):  # not received by this channel
+            info = self.qos.get(delivery_tag).delivery_info
+            deleting.delete(Received(info["sqs_queue"], info["sqs_message"]["ReceiptHandle"]))
+        super(SQS.Channel, self).basic_ack(delivery_tag, multiple)
+
+    def close(self) -> None:
+        """Give back what is held, and wait a moment for deletions."""
+        super().close()
+        deleting.flush()
 
     def _on_messages_ready(self, queue: str, qname: str, messages: Any) -> int:
         if not isinstance(messages, dict):  # kombu's answer for a time-out or a 5xx: []

@@ -37,7 +37,7 @@ def prefix(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
     options = current_app.conf.broker_transport_options
     monkeypatch.setitem(options, "queue_name_prefix", made)
     monkeypatch.setitem(options, "predefined_queues", sqs.QueueUrls())
-    monkeypatch.setattr(dispatch, "_outgoing", dispatch._Outgoing())
+    monkeypatch.setattr(dispatch, "_outgoing", dispatch._begin())
     return made
 
 

@@ -22,11 +22,10 @@ def wake_up(task: str, number: int = 1) -> WakeUp:
 
 
 @pytest.fixture
-def outgoing(monkeypatch: pytest.MonkeyPatch) -> dispatch._Outgoing:
+def outgoing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue of this test's own, with room for three."""
-    made = dispatch._Outgoing(capacity=3)
-    monkeypatch.setattr(dispatch, "_outgoing", made)
-    return made
+    monkeypatch.setattr(dispatch, "_outgoing", dispatch._begin())
+    monkeypatch.setattr(dispatch, "CAPACITY", 3)
 
 
 @pytest.mark.usefixtures("transactional_db", "outgoing")
@@ -94,8 +93,9 @@ def test_nobody_waits_for_the_broker(sent: list[str], gate: threading.Event) -> 
     assert sent == ["good"]
 
 
+@pytest.mark.usefixtures("outgoing")
 def test_what_there_is_no_room_for_is_left_to_the_sweep(
-    sent: list[str], gate: threading.Event, outgoing: dispatch._Outgoing
+    sent: list[str], gate: threading.Event
 ) -> None:
     send([wake_up(str(number)) for number in range(5)])
 

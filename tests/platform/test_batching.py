@@ -120,7 +120,7 @@ def test_a_wake_up_carries_its_ids_and_its_companys_group(
     sender: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "current_app", sender)
-    monkeypatch.setattr(dispatch, "_outgoing", dispatch._Outgoing())
+    monkeypatch.setattr(dispatch, "_outgoing", dispatch._begin())
     companies = ["acme", "Käse & Söhne", None, "a b"]
     run_ids = sorted([uuid7() for _ in companies], key=str)
 
