@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 
 from jobs import dispatch
 from jobs.calling import Work
@@ -13,8 +15,23 @@ from jobs.limits import Limit, Rate, key_of
 from jobs.models import Run
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim
+from jobs.values import words
+
+log = structlog.get_logger(__name__)
 
 PAUSE = timedelta(seconds=5)  # between looks of one that nobody wakes
+
+
+def place_of(held: Claim, work: Work, arguments: dict[str, Any]) -> str | None:
+    """Return the key of the place that the step's limit gives it, None without such a limit.
+
+    Asked before the code runs, which may change its arguments. A key function that fails raises
+    `InvalidInput`.
+    """
+    limit = work.options.concurrency
+    if limit is None or work.step is None or held.is_compensation:
+        return None
+    return _key(f"step {work.name}", limit, work.step.with_defaults(arguments))
 
 
 def admitted(held: Claim, work: Work, arguments: dict[str, Any]) -> bool:
@@ -62,8 +79,9 @@ def ask(
 def _key(name: str, limit: Limit | Rate, arguments: dict[str, Any]) -> str:
     try:
         return key_of(limit, arguments)
-    except Exception as error:  # the author's function
-        message = f"the key function of its limit failed: {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # the author's function
+        what = f"{type(error).__name__}: {words(error)}"
+        message = f"the key function of its limit failed: {what}"
         raise InvalidInput(name, [{"loc": (), "msg": message, "type": "limit"}]) from error
 
 
@@ -82,12 +100,17 @@ def _line_up(held: Claim, name: str, key: str, wait: timedelta) -> None:
         raise LostLease(held.node)
 
 
-def leave(held: Claim, work: Work, arguments: dict[str, Any]) -> None:
-    """Give the step's place to the next in line."""
-    limit = work.options.concurrency
-    if limit is not None and work.step is not None and not held.is_compensation:
-        key = key_of(limit, work.step.with_defaults(arguments))
+def leave(work: Work, key: str | None) -> None:
+    """Give the step's place to the next in line, who looks again by itself should that fail: the
+    step's outcome is recorded.
+    """
+    if key is None:
+        return
+    try:
         resend = settings.JOBS_RESEND_AFTER
         wake_ups = moves.wake_limited(f"step {work.name}", key, resend=resend)
-        reached(Point.PLACE_PASSED_ON)
-        dispatch.send(wake_ups)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("place_not_passed_on", step=work.name, key=key, error=str(error))
+        return
+    reached(Point.PLACE_PASSED_ON)
+    dispatch.send(wake_ups)

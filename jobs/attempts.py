@@ -9,19 +9,19 @@ import structlog
 from django.db import transaction
 
 from jobs import calling, shutdown
-from jobs.admission import admitted, leave
+from jobs.admission import admitted, leave, place_of
 from jobs.calling import Work
 from jobs.connections import left_as_found
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.injection import service_container
-from jobs.interrupt import StepTimeout, time_limit
+from jobs.interrupt import WHATEVER, StepTimeout, time_limit
 from jobs.models import Attempt, StepRun
 from jobs.outcomes import PermanentFailure, Retry, Skip
 from jobs.services import complete, fail, postpone
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
-from jobs.values import error_json
+from jobs.values import error_json, words
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,7 @@ def run(held: Claim, worker: str | None) -> Claim | None:
     if isinstance(arguments, InvalidInput):
         return _fail(held, work, arguments)
     try:
+        place = place_of(held, work, arguments)
         if not admitted(held, work, arguments):
             return None
     except InvalidInput as error:  # of the limit's key
@@ -65,7 +66,7 @@ def run(held: Claim, worker: str | None) -> Claim | None:
     try:
         following = _attempt(held, work, arguments, logger, worker)
     finally:
-        leave(held, work, arguments)
+        leave(work, place)
     return following
 
 
@@ -81,7 +82,7 @@ def _attempt(
         reached(Point.OUTCOME_COMMITTED)
     except Skip as skip:
         reached(Point.CODE_RAISED)
-        error = error_json("Skip", str(skip), held.node)
+        error = error_json("Skip", words(skip), held.node)
         skipped = Outcome(StepRun.Status.SKIPPED, error=error, attempt=Attempt.Outcome.SKIPPED)
         return complete(held, skipped, worker=worker)
     except LostLease:
@@ -93,7 +94,7 @@ def _attempt(
         except InvalidOutput as invalid:  # raised from here it would leave no outcome at all
             return _fail(held, work, invalid)
         return _fail(held, work, failure, undo=undo)
-    except (Exception, SystemExit, StepTimeout) as failure:  # whatever the author's code raises
+    except WHATEVER as failure:
         return _failed_attempt(held, work, failure, logger)
     logger.info("step_succeeded")
     return following
@@ -128,8 +129,8 @@ def _failed_attempt(held: Claim, work: Work, failure: BaseException, logger: Any
     if isinstance(failure, Retry) and failure.after is not None:
         delay = min(max(failure.after, timedelta(0)), MAX_DELAY)
     postpone(held, error=_describe(failure, held.node), delay=delay, outcome=outcome)
-    logger.info("step_postponed", error=repr(failure), delay_seconds=delay.total_seconds())
-    message = f"{held.node}: {type(failure).__name__}: {failure}"
+    logger.info("step_postponed", error=words(failure), delay_seconds=delay.total_seconds())
+    message = f"{held.node}: {type(failure).__name__}: {words(failure)}"
     raise StepFailed(message, will_retry=True) from None
 
 
@@ -142,9 +143,9 @@ def _fail(
     outcome: str = Attempt.Outcome.FAILED,
 ) -> Claim | None:
     fail(held, error=_describe(failure, held.node), undo=undo, outcome=outcome)
-    raise StepFailed(f"{held.node}: {type(failure).__name__}: {failure}") from None
+    raise StepFailed(f"{held.node}: {type(failure).__name__}: {words(failure)}") from None
 
 
 def _describe(failure: BaseException, node: str) -> str:
     trace = "".join(traceback.format_exception(failure))[-TRACEBACK_CHARACTERS:]
-    return error_json(type(failure).__name__, str(failure), node, traceback=trace)
+    return error_json(type(failure).__name__, words(failure), node, traceback=trace)

@@ -134,10 +134,14 @@ def repair(before: Snapshot) -> None:
 @contextmanager
 def left_as_found() -> Iterator[None]:
     """Raise `TransactionLeftOpen` if the code inside leaves a transaction open: what it and the
-    engine write next would be lost with it.
+    engine write next would be lost with it. Where the code fails too, its own error is raised.
     """
     before = snapshot()
-    yield
+    try:
+        yield
+    except BaseException:
+        repair(before)
+        raise
     for one in connections.all(initialized_only=True):
         state = before.get(one.alias, _State())
         if one.connection is not None and not _is_as(one, state):

@@ -9,6 +9,7 @@ jumps: so none is raised between a block's last call and `__exit__`, nor after i
 just taken a lock, or is about to give it back, it waits a moment: the lock would stay taken.
 """
 
+import asyncio
 import faulthandler
 import signal
 import threading
@@ -46,6 +47,10 @@ class StepTimeout(KeyboardInterrupt):
     def __init__(self, limit: timedelta) -> None:
         super().__init__(f"no result within {limit.total_seconds():g} s")
         self.limit = limit
+
+
+# What authors' code may raise: a step that left no outcome would hold its lease to the end.
+WHATEVER = (Exception, SystemExit, StepTimeout, asyncio.CancelledError, BaseExceptionGroup)
 
 
 def time_limit(limit: timedelta, *, grace: timedelta = GRACE) -> AbstractContextManager[Any]:

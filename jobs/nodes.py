@@ -12,7 +12,7 @@ from jobs.addresses import function
 from jobs.admission import ask
 from jobs.calling import limited
 from jobs.errors import InvalidInput, LostLease, RunRefused
-from jobs.interrupt import StepTimeout, time_limit
+from jobs.interrupt import WHATEVER, time_limit
 from jobs.models import Run, StepRun
 from jobs.options import StepOptions
 from jobs.plan import Kind, Node, evaluate
@@ -26,7 +26,7 @@ from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
 from jobs.transitions.rows import clock
-from jobs.values import error_json, to_json
+from jobs.values import error_json, to_json, words
 from jobs.ways import node_of
 
 LONGEST = timedelta(days=366)
@@ -52,10 +52,7 @@ def transform(held: Claim, worker: str | None) -> Claim | None:
     try:
         with time_limit(TIMEOUT):
             value = fn.call(arguments, what=held.node)
-    except (
-        Exception,
-        StepTimeout,
-    ) as error:  # the author's function: no second try would do better
+    except WHATEVER as error:  # the author's function: no second try would do better
         return _broken(held, error)
     return _done(held, value, worker)
 
@@ -67,13 +64,13 @@ def when(held: Claim, worker: str | None) -> Claim | None:
     try:
         with time_limit(TIMEOUT):
             holds = fn.holds([_value(held, node, "value")], what=held.node)
-    except (Exception, StepTimeout) as error:  # likewise
+    except WHATEVER as error:  # likewise
         return _broken(held, error)
     return _done(held, holds, worker, skip=not holds)
 
 
 def _broken(held: Claim, error: BaseException) -> Claim | None:
-    return fail(held, error=error_json(type(error).__name__, str(error), held.node))
+    return fail(held, error=error_json(type(error).__name__, words(error), held.node))
 
 
 def sleep(held: Claim, worker: str | None) -> Claim | None:

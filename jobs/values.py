@@ -20,6 +20,7 @@ from jobs.errors import DefinitionError, InvalidInput, InvalidOutput
 from jobs.outcomes import Done
 
 STREAMS = (Iterator, Generator, AsyncIterator)
+MAX_WORDS = 10_000  # characters of an error that are kept
 MEMORY_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -134,6 +135,17 @@ def error_json(kind: str, message: str, node: str | None, **more: str) -> str:
     return to_json(
         {key: value and _storable(value) for key, value in details.items()}, what="error"
     )
+
+
+def words(error: BaseException) -> str:
+    """Return an error's text, of a long one the beginning; one that fails to say it is no error
+    more.
+    """
+    try:
+        text = str(error)
+    except Exception as failure:
+        return f"its text cannot be shown: {type(failure).__name__}"
+    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 1]}…"
 
 
 def _storable(text: str) -> str:
