@@ -1,12 +1,17 @@
-"""The Procfile's real processes on the test's own database."""
+"""The Procfile's real processes on the test's own database and queues."""
 
+import uuid
 from collections.abc import Generator, Iterator, Mapping
 
 import pytest
+from celery import current_app
 from django.core.management import call_command
+from pytest_django import Settings
 
+from counterpoint import sqs
 from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.application import start_processes
+from jobs import dispatch
 
 APPS = "tests.acceptance.slow_app"
 LOG_CHARACTERS = 6000
@@ -33,11 +38,26 @@ class Platform:
 
 
 @pytest.fixture
-def platform(
-    services: EmbeddedServices, process_environment: Mapping[str, str]
-) -> Iterator[Platform]:
+def queue_prefix(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The prefix of queues of this test's own.
+
+    The emulator still answers the long polls of workers that are gone, for up to 20 s: on queues
+    that an earlier test has used, a message may be held by nobody.
+    """
+    made = settings.SQS_QUEUE_PREFIX = f"test-{uuid.uuid4().hex[:8]}-"
     call_command("ensure_queues", verbosity=0)
-    made = Platform(services, process_environment)
+    options = current_app.conf.broker_transport_options
+    monkeypatch.setitem(options, "queue_name_prefix", made)
+    monkeypatch.setitem(options, "predefined_queues", sqs.QueueUrls())
+    monkeypatch.setattr(dispatch, "_outgoing", dispatch._begin())
+    return made
+
+
+@pytest.fixture
+def platform(
+    services: EmbeddedServices, process_environment: Mapping[str, str], queue_prefix: str
+) -> Iterator[Platform]:
+    made = Platform(services, {**process_environment, "SQS_QUEUE_PREFIX": queue_prefix})
     yield made
     for name in made.names:
         services.processes.kill(name)

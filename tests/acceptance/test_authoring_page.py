@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,7 @@ def apps(tmp_path: Path) -> dict[str, str]:
     return {"EXTRA_APPS": "shop,loyalty", "PYTHONPATH": str(tmp_path)}
 
 
-def test_the_orders_of_the_page_run_on_a_worker(
-    platform: Platform, process_environment: Mapping[str, str], apps: dict[str, str]
-) -> None:
+def test_the_orders_of_the_page_run_on_a_worker(platform: Platform, apps: dict[str, str]) -> None:
     platform.start("worker", "relay", **apps)
 
     def order(number: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +34,7 @@ def test_the_orders_of_the_page_run_on_a_worker(
         command = ["start", "shop/order", "--input", given, "--company", "acme", "--watch"]
         return subprocess.run(
             [sys.executable, MANAGE, *command],
-            env={**process_environment, **apps},
+            env={**platform.environment, **apps},
             capture_output=True,
             text=True,
         )

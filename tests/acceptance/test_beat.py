@@ -58,7 +58,6 @@ def plain_task(path: Path) -> PeriodicTask:
     return made
 
 
-@pytest.mark.skip(reason="passes by itself, and has failed inside the whole run: to be found")
 def test_each_slot_fires_once_while_beats_are_killed(
     platform: Platform, start_beat: StartBeat, tmp_path: Path
 ) -> None:
