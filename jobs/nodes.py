@@ -209,7 +209,13 @@ def each(held: Claim, worker: str | None) -> Claim | None:
         raise InvalidInput(held.node, [_issue(f"each() takes a list, not {type(items).__name__}")])
     if unfold(held, node, items):
         return None
-    return _done(held, [], worker)
+    return _done(held, _of_items_done(held) if items else [], worker)
+
+
+def _of_items_done(held: Claim) -> list[Any]:
+    """Return the outputs of a list whose items were all done in the round before."""
+    rows = StepRun.objects.filter(run_id=held.run_id, generation=held.generation, each=held.node)
+    return list(rows.order_by("item").values_list("output", flat=True))
 
 
 def admission(held: Claim, worker: str | None) -> Claim | None:

@@ -108,7 +108,8 @@ def _publish(run: Run) -> None:
     pending = PendingEvent.objects.filter(run_id=run.pk).select_related("step_run").order_by("id")
     for event in pending:
         step = event.step_run
-        if step.status != StepRun.Status.SUCCEEDED or step.fence != event.fence:
+        counts = step.status == StepRun.Status.SUCCEEDED and step.fence == event.fence
+        if not counts or step.generation != run.generation:  # of an earlier round it was undone
             continue
         event_system().publish(
             event.event_type,
