@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -15,8 +16,9 @@ LAST_MOMENT_SECONDS = 5.0
 class Background(Generic[T]):
     """Hands things to a worker in the order they came, many at once, in a thread of its own.
 
-    The thread begins with the first thing, makes its worker, waits `linger` seconds for other
-    things each time and passes on at most `at_once`. Things are handed over without a lock of ours:
+    The thread begins with the first thing, makes its worker and passes on at most `at_once`. What
+    comes alone goes at once; what comes less than `linger` seconds after the last waits as long for
+    company. Things are handed over without a lock of ours:
     whoever does so may be interrupted anywhere, and would leave it taken. A forked child begins
     with nothing: what waits is its parent's.
     """
@@ -39,6 +41,7 @@ class Background(Generic[T]):
     def _begin_anew(self) -> None:
         self._waiting: SimpleQueue[T | threading.Event] = SimpleQueue()
         self._hurry = threading.Event()
+        self._passed_at = float("-inf")
         self._thread: threading.Thread | None = None
 
     def __len__(self) -> int:
@@ -75,9 +78,10 @@ class Background(Generic[T]):
     def _take(self) -> list[T | threading.Event]:
         """Wait for one, and return it with what has come besides."""
         found = [self._waiting.get()]
-        if self._linger:
+        if time.monotonic() < self._passed_at + self._linger:
             self._hurry.wait(self._linger)
-            self._hurry.clear()
+        self._hurry.clear()
+        self._passed_at = time.monotonic()
         with suppress(Empty):
             while len(found) < self._at_once:
                 found.append(self._waiting.get_nowait())

@@ -22,6 +22,7 @@ from bench.proxy import CountingProxy  # noqa: E402
 from bench.shape import ENGINE_QUEUES, STEPS, WIDTH  # noqa: E402
 from counterpoint import sqs  # noqa: E402
 from jobs import dispatch, execution  # noqa: E402
+from jobs.interrupt import shared_watchdog  # noqa: E402
 from jobs.models import Run, StepRun  # noqa: E402
 from jobs.registry import registry  # noqa: E402
 
@@ -99,7 +100,8 @@ def _perform(run_id: Any) -> float:
     seconds = 0.0
     for step_run_id in _ready(run_id):
         began = time.perf_counter()
-        execution.perform(step_run_id, worker=WORKER)
+        with shared_watchdog():  # as the task of a message does
+            execution.perform(step_run_id, worker=WORKER)
         seconds += time.perf_counter() - began
     return seconds * 1000
 

@@ -36,6 +36,7 @@ BUFFERED_EVENTS = 10_000  # the oldest go first: about 5 MB
 BATCH = 100
 RECONNECT_SECONDS = 1.0
 POLL_SECONDS = 1.0
+LINGER_SECONDS = 0.1  # for other events: one message to Redis takes many
 JOIN_SECONDS = 2.0
 
 
@@ -110,6 +111,7 @@ class BufferedDispatcher(EventDispatcher):
             if not self._waiting and not stopping.is_set():
                 self._something.wait(POLL_SECONDS)
                 self._something.clear()
+                stopping.wait(LINGER_SECONDS)
 
 
 class RemoteControl:
