@@ -12,6 +12,7 @@ from jobs.fitting import fits
 from jobs.limits import misfit
 from jobs.plan import COMPENSATE
 from jobs.sources import gives_undo_data
+from jobs.tracing import caller
 from jobs.values import place
 
 MAX_NAME = 200
@@ -27,6 +28,14 @@ def check_function(fn: Callable[..., Any], name: str) -> None:
     if inspect.isgeneratorfunction(fn):
         raise DefinitionError(
             f"{place(fn)}: {name!r} is a generator, whose values cannot be stored; use a list"
+        )
+
+
+def check_parentheses(given: object, decorator: str) -> None:
+    """Refuse `@step` for `@step(…)`: what is given by position is the function below it."""
+    if given is not None:
+        raise DefinitionError(
+            f"{caller()}: write @{decorator}(name=…), with parentheses, above the function"
         )
 
 

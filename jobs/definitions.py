@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 from celery.canvas import Signature
 
 from jobs.canvas import to_canvas
-from jobs.checking import check_function, check_keys, check_name
+from jobs.checking import check_function, check_keys, check_name, check_parentheses
 from jobs.cycles import calls_itself
 from jobs.errors import DefinitionError, InvalidInput
 from jobs.hooks import Hooks, check_attachments
@@ -224,6 +224,8 @@ def workflow(
     **options: Unpack[WorkflowKeywords],
 ) -> Workflow[..., Any]: ...
 def workflow(
+    given: Any = None,
+    /,
     *,
     name: str | None = None,
     queue: str = "default",
@@ -239,6 +241,7 @@ def workflow(
     a step that is given the error, `(ctx, error: dict[str, Any])`, when a run has failed. Raises
     `DefinitionError` at import, naming file, line and remedy.
     """
+    check_parentheses(given, "workflow")
     where = caller()
     kept = workflow_options(where, **options)
     if canvas is not None:

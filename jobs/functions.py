@@ -11,6 +11,8 @@ from jobs.plan import Expression, Group, Kind, Node
 from jobs.symbols import Symbol, absence, express
 from jobs.tracing import Trace, caller, tracing_for
 
+NO_BLOCK = "when() opens a block: write `with when(value, predicate):` and call the steps inside it"
+
 R = TypeVar("R")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -78,9 +80,14 @@ class When(Generic[A]):
         self._address = address
         self._value = value
         self._where = caller()
+        trace.unentered.append(self._where)
+
+    def __bool__(self) -> bool:
+        raise DefinitionError(f"{caller()}: {NO_BLOCK}")
 
     def __enter__(self) -> None:
         trace = self._trace
+        trace.unentered.remove(self._where)
         self._outer, trace.items = trace.items, []
         self._open = trace.open
         self.name = trace.unique(trace.numbered("when"))

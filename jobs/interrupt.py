@@ -50,7 +50,10 @@ class StepTimeout(KeyboardInterrupt):
 
 
 # What authors' code may raise: a step that left no outcome would hold its lease to the end.
-WHATEVER = (Exception, SystemExit, StepTimeout, asyncio.CancelledError, BaseExceptionGroup)
+WHATEVER = (
+    *(Exception, SystemExit, StepTimeout, GeneratorExit),
+    *(asyncio.CancelledError, BaseExceptionGroup),
+)
 
 
 def time_limit(limit: timedelta, *, grace: timedelta = GRACE) -> AbstractContextManager[Any]:

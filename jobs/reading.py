@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from jobs.errors import DefinitionError, JobsError
+from jobs.functions import NO_BLOCK
 from jobs.plan import Chain, Expression, Group, references
 from jobs.symbols import Symbol, express
 from jobs.tracing import tracing
@@ -41,6 +42,8 @@ def read(fn: Callable[..., Any], name: str) -> Reading:
         ]
         returned = _call(fn, symbols, name)
         result = express(returned, output, what=f"{name}'s result")
+    if trace.unentered:
+        raise DefinitionError(f"{trace.unentered[0]}: {NO_BLOCK}")
     body = Chain(tuple(trace.items))
     check_references(body, result, where)
     return Reading(where, inputs, output, body, result)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
+from jobs.checking import check_parentheses
 from jobs.context import Context
 from jobs.definitions import Workflow
 from jobs.keywords import workflow_options
@@ -43,6 +44,8 @@ class JobDecorator(Protocol):
 
 
 def job(
+    given: None = None,
+    /,
     *,
     name: str | None = None,
     queue: str = "default",
@@ -69,6 +72,7 @@ def job(
     The options up to `rate` are the step's, the others the workflow's; see `step` and `workflow`.
     Raises `DefinitionError` at import, naming file, line and remedy.
     """
+    check_parentheses(given, "job")
     where = caller()
     make_step = step(
         name=name,

@@ -14,6 +14,7 @@ from jobs.checking import (
     check_function,
     check_keys,
     check_name,
+    check_parentheses,
     check_undo_fits,
 )
 from jobs.context import Context
@@ -176,6 +177,8 @@ class StepDecorator(Protocol):
 
 
 def step(
+    given: None = None,
+    /,
     *,
     name: str | None = None,
     attempts: int = 3,
@@ -201,6 +204,7 @@ def step(
     `concurrency` and `rate` hold over all workers. `pivot` marks the point of no return. Raises
     `DefinitionError` at import, naming file, line and remedy.
     """
+    check_parentheses(given, "step")
     where = caller()
     options = StepOptions(
         attempts=attempts,

@@ -38,6 +38,7 @@ class Trace:
     items: list[Node | Group] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     open: frozenset[str] = frozenset()
+    unentered: list[str] = field(default_factory=list)  # where a when() is that no `with` entered
 
     def add(
         self,

@@ -94,6 +94,15 @@ def issues(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
+def _holds_secret(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return any(map(_holds_secret, schema))
+    if not isinstance(schema, dict):
+        return False
+    is_secret = schema.get("writeOnly") is True and schema.get("format") == "password"
+    return is_secret or any(map(_holds_secret, schema.values()))
+
+
 def _bare(schema: Any, *, is_names: bool = False) -> Any:
     """Drop what says nothing of the data's form; in `properties` and `$defs` the keys are names.
 
@@ -225,13 +234,21 @@ def codec(annotation: Any, what: str) -> Codec:
     _check_storable(annotation, what)
     made = Codec(annotation)
     try:
-        _ = made.adapter
+        if _holds_secret(made.adapter.json_schema()):
+            raise DefinitionError(
+                f"{what} holds a secret (SecretStr), of which only asterisks would be stored; pass"
+                " the name under which a service finds it"
+            )
+    except PydanticInvalidForJsonSchema:
+        pass  # such a type has a JSON form, and no schema of it
     except PydanticSchemaGenerationError as error:
         raise DefinitionError(
             f"{what} has the type {annotation!r}, which has no JSON form; use JSON values,"
             f" pydantic models,"
             " dataclasses, dates, UUIDs or Decimals"
         ) from error
-    except PydanticUserError:
+    except PydanticUserError as error:
+        if error.code == "typed-dict-version":
+            raise DefinitionError(f"{what}: {error.message}") from error
         made.__dict__.pop("adapter", None)  # a forward reference: resolved on first use
     return made

@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 
 from jobs.errors import ResultTimeout, RunCancelled, RunFailed
@@ -228,7 +228,9 @@ class Run(models.Model):
             if self.is_ended:
                 break
             if deadline is not None and time.monotonic() >= deadline:
-                raise ResultTimeout(f"run {self.pk} is {self.status} after {timeout} s; it goes on")
+                raise ResultTimeout(
+                    f"run {self.pk} is {self.status} after {timeout} s; it goes on{_hint()}"
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
         if self.status == self.Status.FAILED:
@@ -238,3 +240,9 @@ class Run(models.Model):
         return registry.workflow(self.workflow).output.decode(
             self.output, what=f"output of {self.workflow}"
         )
+
+
+def _hint() -> str:
+    if not connection.in_atomic_block:
+        return ""
+    return " (one that was started in this transaction begins when it commits: wait outside)"

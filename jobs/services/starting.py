@@ -9,14 +9,14 @@ from django.db import transaction
 
 from jobs.definitions import Workflow
 from jobs.errors import IdempotencyConflict, InvalidInput
-from jobs.limits import key_of, key_text
+from jobs.limits import key_text
 from jobs.models import Definition, Run, StepRun
 from jobs.plan import Entry, Kind, Node
 from jobs.registry import registry
 from jobs.services.sending import send_after_commit
 from jobs.sizes import oversize
 from jobs.transitions import bulk, runs
-from jobs.values import to_json
+from jobs.values import to_json, words
 from jobs.ways import ADMISSION, entry_text
 
 MAX_LENGTHS = {"company": 128, "env": 32, "idempotency_key": 200}
@@ -107,10 +107,11 @@ def start_many(
     encoded = _encode_all(workflow, arguments)
     options = workflow.options_
     if options.singleton or options.debounce or options.idempotency:
-        return [
-            _start(workflow, item, company=company, env=env, idempotency_key=None)
-            for item in encoded
-        ]
+        with transaction.atomic():
+            return [
+                _start(workflow, item, company=company, env=env, idempotency_key=None)
+                for item in encoded
+            ]
     made = [_make(workflow, item, company=company, env=env) for item in encoded]
     with transaction.atomic():
         pin(workflow)
@@ -155,7 +156,7 @@ def _start(
     check_size(f"input of {workflow.name}", encoded)
     options = workflow.options_
     if idempotency_key is None and options.idempotency is not None:
-        idempotency_key = _key(workflow, options.idempotency, encoded)
+        idempotency_key = _key(workflow, "idempotency", options.idempotency, encoded)
     check_start(workflow.name, company=company, env=env, idempotency_key=idempotency_key)
     hold = _hold(workflow, delay)
     run = _make(workflow, encoded, company=company, env=env)
@@ -165,10 +166,11 @@ def _start(
     run.parent_id = parent
     run.priority = options.priority if priority is None else max(priority, options.priority)
     if options.singleton is not None:
-        run.singleton_key = _key(workflow, options.singleton, encoded)
+        run.singleton_key = _key(workflow, "singleton", options.singleton, encoded)
     if options.debounce is not None:
-        run.debounce_key = key_of(options.debounce, workflow.decode_input(encoded))
-        hold = max(hold, options.debounce.wait)
+        key = options.debounce.key
+        run.debounce_key = "" if key is None else _key(workflow, "debounce", key, encoded)
+        hold = max(hold, options.debounce.wait if run.debounce_key is not None else NO_WAIT)
     return _insert(workflow, run, hold)
 
 
@@ -252,8 +254,17 @@ def pin(workflow: Workflow[Any, Any]) -> None:
     )
 
 
-def _key(workflow: Workflow[Any, Any], key: Any, encoded: dict[str, Any]) -> str:
-    return key_text(key(*workflow.decode_input(encoded).values()))
+def _key(
+    workflow: Workflow[Any, Any], option: str, key: Any, encoded: dict[str, Any]
+) -> str | None:
+    """Return the key of that option for the input; None, where its function gives None, is none."""
+    try:
+        found = key(*workflow.decode_input(encoded).values())
+    except Exception as error:  # the author's function, of this input
+        message = f"the key function of {option} failed: {type(error).__name__}: {words(error)}"
+        issue = {"loc": (), "msg": message, "type": option}
+        raise InvalidInput(f"input of {workflow.name}", [issue]) from error
+    return None if found is None else key_text(found)
 
 
 def _hold(workflow: Workflow[Any, Any], delay: timedelta | None) -> timedelta:
