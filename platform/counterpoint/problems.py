@@ -10,11 +10,11 @@ from django.http.response import HttpResponseBase
 from jobs.api import problems
 
 ROOT = "/api/"
-DETAILS = {
+DETAILS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "nothing is at {path}; /api/v1/openapi.json lists what there is",
     HTTPStatus.METHOD_NOT_ALLOWED: "{path} does not take {method}; it takes {allowed}",
-    HTTPStatus.BAD_REQUEST: "the request is malformed",
 }
+REFUSED = "the request is malformed"
 CRASH = "something went wrong here, not in the request; it is logged"
 
 
@@ -37,7 +37,8 @@ class ProblemMiddleware:
 
 def _problem(request: HttpRequest, answer: HttpResponseBase) -> HttpResponse:
     allowed = answer.headers.get("Allow", "")
-    text = DETAILS.get(HTTPStatus(answer.status_code), CRASH)
+    is_ours = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    text = DETAILS.get(answer.status_code, CRASH if is_ours else REFUSED)
     detail = text.format(path=request.path, method=request.method, allowed=allowed)
     made = problems.response(answer.status_code, detail)
     if allowed:

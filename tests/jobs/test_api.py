@@ -130,6 +130,22 @@ def test_a_body_that_is_too_large_is_refused(acme: Caller, settings: Any) -> Non
     assert "reference" in problem(answer)["detail"]
 
 
+def test_a_value_that_is_too_large_is_refused_with_its_place(acme: Caller, settings: Any) -> None:
+    settings.JOBS_MAX_VALUE_BYTES = 1000
+    run = acme.post("/workflows/flow/chain", 1).json()["id"]
+    order = {
+        "supplier_id": "x" * 1000,
+        "items": [{"product_id": "b", "quantity": 1, "unit_cost": 1}],
+    }
+
+    started = acme.post("/workflows/restock/create", order)
+    sent = acme.post(f"/runs/{run}/events", {"type": "t", "payload": "x" * 1000})
+
+    assert (started.status_code, sent.status_code) == (413, 413)
+    assert "pass a reference" in problem(started)["issues"][0]["msg"]
+    assert Run.objects.count() == 1
+
+
 def test_an_unknown_workflow_is_refused_with_those_that_there_are(acme: Caller) -> None:
     answer = acme.post("/workflows/flow/nothing", 1)
 
