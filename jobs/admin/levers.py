@@ -22,7 +22,7 @@ from jobs.errors import JobsError
 from jobs.models import Run, StepRun
 from jobs.plan import Plan
 
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 500  # a form may have 1,000 fields (DATA_UPLOAD_MAX_NUMBER_FIELDS)
 MOST_REASONS = 10  # told of runs that were refused
 MOST_CHOICES = 1000
 
@@ -125,6 +125,8 @@ class LeverPages(Recorded):
         if name not in LEVERS:
             raise Http404
         lever, runs = LEVERS[name], self._runs(request.POST.getlist("run"))
+        if lever.takes is not None and len(runs) > 1:
+            raise Http404  # a step is one run's
         form = WhyForm(request.POST, nodes=nodes_for(lever, runs))
         if not form.is_valid():
             return self._page(request, lever, runs, form)

@@ -3,13 +3,14 @@
 from django.contrib import admin
 from unfold.admin import TabularInline
 
-from jobs.admin.rows import ReadOnly, Recorded
+from jobs.admin.rows import RUN_DATA, STEP_DATA, ReadOnly, Recorded, of
 from jobs.models import Action, Definition, Firing, Hold, Wait
 
 
 @admin.register(Definition)
 class DefinitionAdmin(Recorded):
     list_display = ("workflow", "hash", "created_at")
+    large = ("plan",)
     search_fields = ("=workflow",)
     ordering = ("-created_at",)
 
@@ -28,6 +29,7 @@ class ActionAdmin(Recorded):
     list_display = ("name", "run", "node", "by", "reason", "created_at")
     list_filter = ("name",)
     list_select_related = ("run",)
+    large = of("run", RUN_DATA)
     search_fields = ("=run__id", "=by")
     search_help_text = "A run's id or who acted, whole"
     ordering = ("-id",)
@@ -38,6 +40,7 @@ class FiringAdmin(Recorded):
     list_display = ("workflow", "slot", "outcome", "run", "created_at")
     list_filter = ("outcome",)
     list_select_related = ("run",)
+    large = of("run", RUN_DATA)
     search_fields = ("=workflow",)
     search_help_text = "A workflow's name, whole"
     ordering = ("-id",)
@@ -47,6 +50,7 @@ class FiringAdmin(Recorded):
 class WaitAdmin(Recorded):
     list_display = ("event_type", "match", "run", "step_run", "company", "created_at")
     list_select_related = ("run", "step_run")
+    large = (*of("run", RUN_DATA), *of("step_run", STEP_DATA))
     search_fields = ("=event_type", "=company", "=run__id")
     search_help_text = "An event's type, a company or a run's id, whole"
     ordering = ("-created_at",)
@@ -56,6 +60,7 @@ class WaitAdmin(Recorded):
 class HoldAdmin(Recorded):
     list_display = ("name", "key", "run", "step_run", "fence")
     list_select_related = ("run", "step_run")
+    large = (*of("run", RUN_DATA), *of("step_run", STEP_DATA))
     search_fields = ("=name", "=run__id")
     search_help_text = "A limit's name or a run's id, whole"
     ordering = ("-id",)

@@ -10,6 +10,13 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 MOST_COUNTED = 10_000
+RUN_DATA = ("input", "output", "error", "rollback_plan")
+STEP_DATA = ("value", "output", "undo", "error", "needs")
+
+
+def of(relation: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names as fields of a related row."""
+    return tuple(f"{relation}__{name}" for name in names)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -40,9 +47,15 @@ class Recorded(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
     paginator = CappedPaginator
     show_full_result_count = False
+    # Not read for a list: each may be a megabyte long.
+    large: tuple[str, ...] = ()
 
     class Media:
         css = {"all": ("jobs/admin.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.defer(*self.large)
 
 
 def summary(error: dict[str, str] | None) -> str:

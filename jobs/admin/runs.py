@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from jobs.admin.levers import LeverPages
 from jobs.admin.records import ActionInline
-from jobs.admin.rows import summary, traceback
+from jobs.admin.rows import RUN_DATA, summary, traceback
 from jobs.admin.steps import StepRunInline
 from jobs.models import Run
 from jobs.registry import registry
@@ -61,6 +61,7 @@ class RunAdmin(LeverPages):
     search_fields = ("pk",)  # that it is not empty shows the field; see get_search_results
     search_help_text = "A run's id, a company or an idempotency key, whole"
     ordering = ("-created_at",)
+    large = RUN_DATA
     inlines = (StepRunInline, ActionInline)
     fields = (
         *("workflow", "status", "waiting_for", "rollback", "what_went_wrong", "company", "env"),
@@ -76,10 +77,6 @@ class RunAdmin(LeverPages):
         *("deadline_at", "expires_at", "related_runs", "definition", "queue", "priority"),
         *("generation", "pivoted", "idempotency_key", "correlation_id", "depth"),
     )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        rows: QuerySet[Run] = super().get_queryset(request)
-        return rows.defer("rollback_plan")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str

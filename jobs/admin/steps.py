@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
-from jobs.admin.rows import ReadOnly, Recorded, summary, traceback
+from jobs.admin.rows import RUN_DATA, STEP_DATA, ReadOnly, Recorded, of, summary, traceback
 from jobs.models import Attempt, Join, StepRun
 from jobs.plan import Kind
 
@@ -79,6 +79,7 @@ class StepRunAdmin(Recorded):
     list_select_related = ("run",)
     search_fields = ("=run__id",)
     ordering = ("-id",)
+    large = (*STEP_DATA, *of("run", RUN_DATA))
     inlines = (AttemptInline,)
     how_far = _how_far
     what_went_wrong = _what
@@ -102,6 +103,7 @@ class AttemptAdmin(Recorded):
     where_it_went_wrong = _where
     list_filter = ("outcome",)
     list_select_related = ("step_run",)
+    large = ("error", *of("step_run", STEP_DATA))
     ordering = ("-id",)
 
 
@@ -109,4 +111,5 @@ class AttemptAdmin(Recorded):
 class JoinAdmin(Recorded):
     list_display = ("name", "run", "generation", "live")
     list_select_related = ("run",)
+    large = of("run", RUN_DATA)
     ordering = ("-id",)

@@ -301,6 +301,24 @@ def test_a_lever_is_not_pulled_by_a_link_or_a_foreign_form(admin_user: User, pos
     assert Run.objects.get(pk=run.pk).status == "queued"
 
 
+def test_a_step_is_resolved_of_one_run_only(admin_client: Client, post: Post, failed: Run) -> None:
+    other: Any = flows.chain.start(1, company="acme")
+
+    assert pull(admin_client, "resolve", failed, other, node="flow-a").status_code == 404
+
+
+def test_a_list_reads_no_inputs_and_outputs(
+    admin_client: Client, waiting: Run, django_assert_max_num_queries: Any
+) -> None:
+    for name in ("run", "steprun", "attempt", "wait"):
+        with django_assert_max_num_queries(12) as queries:
+            assert admin_client.get(f"/admin/jobs/{name}/").status_code == 200
+
+        read = " ".join(query["sql"] for query in queries.captured_queries)
+        assert '"jobs_run"."input"' not in read
+        assert '"jobs_steprun"."output"' not in read
+
+
 @pytest.mark.parametrize("path", ["levers/lift/", "levers/cancel/"])
 def test_a_lever_that_is_none_and_a_run_that_is_none_are_not_found(
     admin_client: Client, post: Post, path: str
