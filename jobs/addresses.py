@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs import shapes
+from jobs.counting import counted
 from jobs.errors import DefinitionError, UnknownFunction
 from jobs.sources import text_of
 from jobs.symbols import holds_symbol
@@ -130,8 +131,8 @@ def _check(fn: Callable[..., Any], count: int) -> None:
         inspect.signature(fn).bind(*[None] * count)
     except TypeError as error:
         raise DefinitionError(
-            f"{caller()}: {fn.__qualname__}{inspect.signature(fn)} cannot take {count} values:"
-            f" {error}"
+            f"{caller()}: {fn.__qualname__}{inspect.signature(fn)} cannot take"
+            f" {counted(count, 'value')}: {error}"
         ) from error
     except ValueError:  # a builtin that does not tell its parameters
         return

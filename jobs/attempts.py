@@ -12,6 +12,7 @@ from jobs import calling, shutdown
 from jobs.admission import admitted, leave, place_of
 from jobs.calling import Work
 from jobs.connections import left_as_found
+from jobs.counting import counted
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.injection import service_container
@@ -51,7 +52,7 @@ def run(held: Claim, worker: str | None) -> Claim | None:
     )
     if held.attempt > work.options.attempts and not held.pivoted:
         # each was claimed, and the last worker never came back
-        message = f"no worker survived the step; {work.options.attempts} attempts"
+        message = f"no worker survived the step; {counted(work.options.attempts, 'attempt')}"
         fail(held, error=error_json("WorkerLost", message, held.node))
         raise StepFailed(f"{held.node}: WorkerLost")
     arguments = calling.arguments_of(work, held)

@@ -13,6 +13,8 @@ from functools import lru_cache
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from jobs.counting import counted
+
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -137,8 +139,8 @@ def read(expression: str) -> Crontab:
     fields = expression.split()
     if len(fields) != 5:
         raise ValueError(
-            f"it has {len(fields)} fields; five are needed: minute, hour, day of the month, month,"
-            " day of the week"
+            f"it has {counted(len(fields), 'field')}; five are needed: minute, hour, day of the"
+            " month, month, day of the week"
         )
     minute, hour, day, month, weekday = fields
     made = Crontab(

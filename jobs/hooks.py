@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.checking import MAX_NAME
+from jobs.counting import counted
 from jobs.cycles import calls_itself, nodes_in
 from jobs.errors import DefinitionError
 from jobs.fitting import fits
@@ -61,8 +62,9 @@ class HookPlace:
         parameters = list(target.inputs.items())
         if len(parameters) < len(self.values) or _required(target) > len(self.values):
             raise DefinitionError(
-                f"{where}: hook {self.name!r} at {self.where} gives {len(self.values)} values, and"
-                f" {target!r} takes {', '.join(target.inputs) or 'none'}; take each in that order"
+                f"{where}: hook {self.name!r} at {self.where} gives"
+                f" {counted(len(self.values), 'value')}, and {target!r} takes"
+                f" {', '.join(target.inputs) or 'none'}; take each in that order"
             )
         for (parameter, codec), value in zip(parameters, self.values, strict=False):
             if not value.fits(codec.annotation):

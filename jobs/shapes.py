@@ -29,6 +29,8 @@ from uuid import UUID
 from pydantic import BaseModel, RootModel
 from typing_extensions import ReadOnly, TypeAliasType, is_typeddict
 
+from jobs.counting import counted
+
 SCALARS = (str, bytes, int, float, Decimal, UUID, date, time, timedelta, Enum, PurePath)
 WRAPPERS = (Annotated, Required, NotRequired, ReadOnly)
 
@@ -168,7 +170,7 @@ def _item(option: Any, key: str | int) -> tuple[str | int, Any]:
     if get_origin(option) is not tuple or Ellipsis in arguments:
         return key, item_of(option)
     if not -len(arguments) <= key < len(arguments):
-        raise NoSuchField(f"{name_of(option)} has {len(arguments)} items")
+        raise NoSuchField(f"{name_of(option)} has {counted(len(arguments), 'item')}")
     return key, arguments[key]
 
 

@@ -16,6 +16,7 @@ from unfold.widgets import (
 )
 
 from jobs import keys
+from jobs.counting import counted
 from jobs.models import ApiKey
 
 MOST_DAYS = 3650
@@ -71,7 +72,7 @@ class ApiKeyAdmin(ModelAdmin):
     def revoke_keys(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         chosen = list(queryset.values_list("pk", flat=True))
         revoked = keys.revoke(*chosen)
-        text = f"{revoked} of {len(chosen)} keys revoked."
+        text = f"{revoked} of {counted(len(chosen), 'key')} revoked."
         if revoked < len(chosen):
             text += " The others were revoked before."
         self.message_user(request, text, messages.SUCCESS)

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from jobs.admin.rows import Recorded
 from jobs.controls import LEVERS, Lever
+from jobs.counting import counted
 from jobs.errors import JobsError
 from jobs.models import Run, StepRun
 from jobs.plan import Plan
@@ -148,7 +149,7 @@ class LeverPages(Recorded):
         nodes = nodes_for(lever, runs)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{lever.title}: {len(runs)} run{'s' if len(runs) > 1 else ''}",
+            "title": f"{lever.title}: {counted(len(runs), 'run')}",
             "opts": self.opts,
             "lever": lever,
             "runs": runs,
@@ -182,7 +183,7 @@ class LeverPages(Recorded):
         self, request: HttpRequest, lever: Lever, pulled: int, refused: Sequence[str]
     ) -> None:
         level = messages.WARNING if refused else messages.SUCCESS
-        text = f"{pulled} of {pulled + len(refused)} runs {lever.done}."
+        text = f"{pulled} of {counted(pulled + len(refused), 'run')} {lever.done}."
         self.message_user(request, text, level)
         for why in refused[:MOST_REASONS]:
             self.message_user(request, why, messages.WARNING)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from jobs.counting import counted
 from jobs.management.story import Story
 from jobs.models import Attempt, Run, StepRun
 from jobs.plan import Chain, Group, Kind, Node
@@ -120,7 +121,7 @@ def _items(story: Story, row: StepRun) -> Iterator[Line]:
     if found is None:
         return
     counts = ", ".join(f"{count:,} {status}" for status, count in sorted(found.counts.items()))
-    yield Line(f"{found.counts.total():,} items", "", [counts])
+    yield Line(counted(found.counts.total(), "item"), "", [counts])
     yield from (_step(story, item.node, item) for item in found.notable)
 
 
@@ -141,7 +142,7 @@ def _attempt(attempt: Attempt) -> Line:
 
 def _standing(row: StepRun) -> Iterator[str]:
     if row.attempts and row.kind in (Kind.STEP, Kind.TASK):
-        yield f"{row.attempts} attempt{'s' if row.attempts > 1 else ''}"
+        yield counted(row.attempts, "attempt")
     if row.duration is not None:
         yield _duration(row.duration)
     if row.progress is not None and row.status == StepRun.Status.RUNNING:

@@ -182,7 +182,7 @@ def test_a_run_is_cancelled_with_who_and_why(admin_client: Client, post: Post) -
 
     answer = pull(admin_client, "cancel", run)
 
-    assert said(answer) == ["1 of 1 runs cancelled."]
+    assert said(answer) == ["1 of 1 run cancelled."]
     assert Run.objects.get(pk=run.pk).status == "cancelled"
     action = Action.objects.get()
     assert (action.name, action.by, action.reason) == ("cancel", "admin", "ordered twice")
@@ -240,18 +240,18 @@ def test_a_rollback_is_resolved_step_by_step_and_the_run_retried(
     assert "flow-b" not in shown.partition("<select")[2].partition("</select>")[0]
 
     answer = pull(admin_client, "resolve", failed, node="flow-a.compensate")
-    assert said(answer) == ["1 of 1 runs resolved."]
+    assert said(answer) == ["1 of 1 run resolved."]
     nothing = admin_client.get(f"/admin/jobs/run/{failed.pk}/resolve/").content.decode()
     assert "there is nothing to resolve" in nothing
 
-    assert said(pull(admin_client, "retry", failed)) == ["1 of 1 runs retried."]
+    assert said(pull(admin_client, "retry", failed)) == ["1 of 1 run retried."]
     assert post.run_to_the_end(failed).status == "succeeded"
 
 
 def test_a_rollback_is_resumed(admin_client: Client, post: Post, failed: Run) -> None:
     flows.MISBEHAVIOUR.clear()
 
-    assert said(pull(admin_client, "resume", failed)) == ["1 of 1 runs resumed."]
+    assert said(pull(admin_client, "resume", failed)) == ["1 of 1 run resumed."]
     assert post.run_to_the_end(failed).rollback == "complete"
 
 

@@ -173,7 +173,7 @@ def test_a_daily_slot_happens_once_each_local_day(zone: str, moment: datetime) -
         ("0 0 * 13 *", "month '13': 1 to 12 or jan to dec"),
         ("0 0 * * monday", "day of the week 'monday': 0 to 7 or sun to sat"),
         ("0 0 * *", "it has 4 fields; five are needed"),
-        ("@daily", "it has 1 fields; five are needed"),
+        ("@daily", "it has 1 field; five are needed"),
         ("5-1 * * * *", "a range goes upwards"),
         ("0 0 * * fri-mon", "a range goes upwards"),
         ("3/5 * * * *", "a step follows * or a range"),

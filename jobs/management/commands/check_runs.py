@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from jobs import misfits
+from jobs.counting import counted
 
 
 class Command(BaseCommand):
@@ -18,18 +19,20 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         found, in_flight = misfits.in_flight()
         if not found:
-            self.stdout.write(f"{in_flight:,} runs in flight, and this code fits all of them")
+            self.stdout.write(
+                f"{counted(in_flight, 'run')} in flight, and this code fits all of them"
+            )
             return
         for misfit in found:
             self.stdout.write(
-                f"{misfit.workflow} {misfit.definition[:12]}: {misfit.runs:,} runs in flight,"
-                f" such as {misfit.example}"
+                f"{misfit.workflow} {misfit.definition[:12]}: {counted(misfit.runs, 'run')} in"
+                f" flight, such as {misfit.example}"
             )
             for problem in misfit.problems:
                 self.stdout.write(f"  {problem}")
         affected = sum(misfit.runs for misfit in found)
         self.stderr.write(
-            f"{affected:,} of {in_flight:,} runs in flight would wait for code: keep what they"
-            " need until they have ended, or cancel them"
+            f"{affected:,} of {counted(in_flight, 'run')} in flight would wait for code: keep what"
+            " they need until they have ended, or cancel them"
         )
         sys.exit(1)

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import services
+from jobs.counting import counted
 from jobs.management.input import BAD_USE
 
 MOST = 10_000
@@ -25,4 +26,4 @@ class Command(BaseCommand):
         removed = 0
         while found := services.prune(limit=batch):
             removed += found
-        self.stdout.write(f"{removed} runs removed")
+        self.stdout.write(f"{counted(removed, 'run')} removed")

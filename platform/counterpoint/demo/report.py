@@ -7,6 +7,7 @@ from rich.table import Table
 
 from counterpoint.demo.receiver import Receiver
 from counterpoint.demo.scenario import Story, Write
+from jobs.counting import counted
 from jobs.models import Run, StepRun
 from jobs.workflows.restock.models import RestockOrder, SupplierNotice
 from subscriptions.models import Delivery, Event
@@ -43,7 +44,7 @@ def _events(story: Story) -> Iterator[Line]:
     ghosts = Event.objects.filter(
         table="restock_request", company=story.company, record_id=str(story.rolled_back_id)
     ).count()
-    yield Line("event of a rolled-back write", f"{ghosts} events", None, ghosts == 0)
+    yield Line("event of a rolled-back write", counted(ghosts, "event"), None, ghosts == 0)
     strangers = Delivery.objects.filter(company=story.bystander).count()
     yield Line(
         "deliveries for a company without subscriptions",
@@ -68,7 +69,7 @@ def _deliveries(story: Story, receiver: Receiver) -> Iterator[Line]:
             if arrival.body and arrival.body.get("recordId") == str(write.request_id)
         ]
         ok = len(arrivals) == 1
-        found = "signature verified by the receiver" if ok else f"{len(arrivals)} arrivals"
+        found = "signature verified by the receiver" if ok else counted(len(arrivals), "arrival")
         seconds = arrivals[0].at - write.committed_at if arrivals else None
         yield Line(f"webhook of the {label}", found, seconds, ok)
         for subscription in (story.webhook, story.workflow):
@@ -103,7 +104,7 @@ def _succeeded(story: Story, run: Run | None) -> Iterator[Line]:
     items = order.items.count() if order else 0
     yield Line(
         "the order's rows",
-        f"{order.status}, {items} items" if order else "gone",
+        f"{order.status}, {counted(items, 'item')}" if order else "gone",
         None,
         confirmed and items == 2,
     )
