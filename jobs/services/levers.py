@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
 from jobs.crashpoints import Point, reached
 from jobs.errors import RunRefused, UnknownRun
@@ -20,10 +19,9 @@ from jobs.services.sweeping import give_up_unstarted
 from jobs.services.turning import begin, enter, turn, unfinished
 from jobs.standing import Standing
 from jobs.transitions import runs
+from jobs.transitions.rows import clock
 from jobs.values import error_json
 from jobs.ways import pinned_plan
-
-LIVE = (Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.WAITING)
 
 
 def cancel(run_id: UUID, *, reason: str, by: str = "") -> bool:
@@ -34,7 +32,7 @@ def cancel(run_id: UUID, *, reason: str, by: str = "") -> bool:
     """
     error = error_json("Cancelled", reason, None)
     with transaction.atomic():
-        run = _run(run_id)
+        run = _locked(run_id)
         if run.pivoted:
             raise RunRefused(run_id, "it is past its point of no return, and nothing can be undone")
         if run.status == Run.Status.SUCCEEDED:
@@ -104,7 +102,7 @@ def _begin_generation(run: Run, standing: Standing) -> None:
         finished_at=None,
         expires_at=None,
         pivoted=run.pivoted,
-        deadline_at=timezone.now() + timeout if timeout else run.deadline_at,
+        deadline_at=clock() + timeout if timeout else run.deadline_at,
     )
 
 
@@ -143,6 +141,7 @@ def fork(run_id: UUID, *, from_step: str, reason: str, by: str = "") -> Run:
 def _copy(source: Run) -> Run:
     known = registry.workflows.get(source.workflow)
     timeout = known.timeout if known else None
+    now = clock()
     return Run.objects.create(
         workflow=source.workflow,
         definition_id=source.definition_id,
@@ -156,7 +155,8 @@ def _copy(source: Run) -> Run:
         retention=source.retention,
         forked_from=source,
         generation=2,  # as after a retry, its tokens may come to nodes whose outputs it was given
-        deadline_at=timezone.now() + timeout if timeout else None,
+        created_at=now,
+        deadline_at=now + timeout if timeout else None,
     )
 
 
@@ -230,13 +230,6 @@ def _resolve_rest(run: Run, node: str) -> None:
     )
     if each and not open_.filter(each=each).exists():
         open_.filter(node=each).update(status=StepRun.Status.RESOLVED)
-
-
-def _run(run_id: UUID) -> Run:
-    found = Run.objects.filter(pk=run_id).first()
-    if found is None:
-        raise UnknownRun(run_id)
-    return found
 
 
 def _locked(run_id: UUID) -> Run:

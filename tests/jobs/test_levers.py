@@ -1,15 +1,20 @@
 """Cancel, retry, fork, resume and resolve; points of no return; what a run tells at its end."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+import time_machine
+from django.db import connection, transaction
 
 from jobs import services
 from jobs.errors import RunRefused, UnknownRun
 from jobs.ids import uuid7
 from jobs.models import Action, Attempt, Definition, Run, StepRun
+from jobs.transitions.rows import clock
 from tests.jobs import flows, limited, vocabulary
 from tests.jobs.conftest import Post, pass_time
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("behaviour")
 
@@ -376,3 +381,47 @@ def test_a_run_whose_end_fails_holds_up_no_other(
     Run.objects.filter(pk=broken.pk).update(turn_at="2020-01-01T00:00Z")
     services.sweep()
     assert Run.objects.get(pk=broken.pk).status == "succeeded"
+
+
+def test_a_cancel_waits_for_the_step_that_passes_the_point_of_no_return(post: Post) -> None:
+    run = limited.pivoting.start(1, company="acme")
+    refused: list[RunRefused] = []
+
+    def cancel() -> None:
+        try:
+            services.cancel(run.pk, reason="no", by="ann")
+        except RunRefused as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    canceller = threading.Thread(target=cancel)
+    with transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(pivoted=True)
+        canceller.start()
+        wait_until(someone_waits_for_a_lock, what="the cancel waits for the run's row")
+    canceller.join()
+
+    assert len(refused) == 1
+    assert Run.objects.get(pk=run.pk).stop is None
+
+
+def someone_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
+def test_a_retry_and_a_fork_have_their_time_from_the_database_s_clock(post: Post) -> None:
+    flows.MISBEHAVIOUR["flow-plain"] = flows.fail_for_good
+    run = flows.chain.start(1, company="acme")
+    post.run_to_the_end(run)
+
+    with time_machine.travel("2001-01-01", tick=False):
+        services.retry(run.pk, reason="mended", by="ann")
+        fork = services.fork(run.pk, from_step="flow-plain", reason="once more", by="ann")
+
+    for found in Run.objects.filter(pk__in=[run.pk, fork.pk]):
+        assert found.deadline_at is not None
+        assert found.deadline_at > found.created_at > clock() - timedelta(hours=1)
