@@ -74,13 +74,18 @@ BEGIN
         END IF;
     END IF;
     SELECT * INTO r FROM jobs_run AS t WHERE t.id = s.run_id;
-    -- A stopping run starts nothing, but hears how the child runs end that it started.
-    IF s.phase = 'forward' AND r.stop IS NOT NULL AND s.status <> 'running' AND NOT (s.kind = 'child' AND s.attempts > 0)
-    THEN RETURN; END IF;
     IF s.status = 'running' THEN
         INSERT INTO jobs_attempt (step_run_id, number, outcome, worker, started_at, finished_at, error)
         VALUES (s.id, s.attempts, 'lost', s.worker, s.started_at, now_is,
                 jsonb_build_object('type', 'WorkerLost', 'message', 'the lease of ' || s.worker || ' expired'));
+    END IF;
+    -- A stopping run starts nothing, but hears how the child runs end that it started. What its worker lost is given
+    -- back, and the sweep ends it with the others that must not start.
+    IF s.phase = 'forward' AND r.stop IS NOT NULL AND NOT (s.kind = 'child' AND s.attempts > 0) THEN
+        UPDATE jobs_steprun AS t
+        SET status = 'ready', fence = t.fence + 1, due_at = now_is, wake_at = now_is, lease_until = NULL
+        WHERE t.id = s.id AND t.status = 'running';
+        RETURN;
     END IF;
     IF r.status IN ('queued', 'waiting') AND s.phase = 'forward' THEN
         UPDATE jobs_run AS t SET status = 'running', waiting_for = NULL, started_at = coalesce(t.started_at, now_is)

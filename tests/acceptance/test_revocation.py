@@ -14,7 +14,7 @@ import pytest
 
 from counterpoint.embedded.ports import HOST
 from jobs import dispatch
-from jobs.models import Run, StepRun
+from jobs.models import Attempt, Run, StepRun
 from jobs.task_ids import new_task_id
 from tests.acceptance.conftest import Platform
 from tests.acceptance.slow_app.workflows import three
@@ -102,8 +102,9 @@ def test_a_step_terminated_at_work_ends_its_run(platform: Platform, tmp_path: Pa
 
     assert "terminate: " in answer
     wait_until(lambda: is_stopped(run.pk), what="the run is told to stop")
-    (tmp_path / "go").touch()  # for a second attempt
     assert ended(run.pk).status == "cancelled"
+    lost = Attempt.objects.get(step_run__run_id=run.pk, step_run__node="slow-wait")
+    assert (lost.outcome, lost.step_run.status) == ("lost", "stopped")
     platform.services.processes.require("worker")
 
 
