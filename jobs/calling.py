@@ -9,17 +9,17 @@ from celery import Task, current_app
 
 from jobs.context import Context
 from jobs.definitions import Step
-from jobs.errors import InvalidInput, InvalidOutput, UnknownStep
+from jobs.errors import InvalidInput, UnknownStep
 from jobs.models import StepRun
 from jobs.options import StepOptions
 from jobs.outcomes import UNSET, Done
 from jobs.plain_tasks import call_task, options_of
-from jobs.plan import Kind, Node, evaluate
+from jobs.plan import Expression, Kind, Node, Plan, evaluate
 from jobs.registry import registry
-from jobs.sizes import oversize
+from jobs.sizes import limited, oversize
 from jobs.transitions.claims import Claim
 from jobs.values import Codec, to_json
-from jobs.ways import node_of
+from jobs.ways import node_of, plan_of
 
 ANY = Codec(Any)
 
@@ -73,11 +73,31 @@ def arguments_of(work: Work, held: Claim) -> dict[str, Any] | InvalidInput:
         for name, expression in node.inputs.items()
         if not (node.kind == Kind.EACH and name == "items")
     }
+    refusal = _too_large(held, node, values)
+    if refusal is not None:
+        return refusal
     if node.kind == Kind.EACH:
         values = {node.extra["item"]: held.value, **values}
     if work.step is None:
         return values
     return _decode(work, held, node, values)
+
+
+def _too_large(held: Claim, node: Node, values: dict[str, Any]) -> InvalidInput | None:
+    """Return what is wrong with an argument that gathers more than a value may be."""
+    for name, value in values.items():
+        if _gathers(plan_of(held), node.inputs[name]):
+            what = f"input {name} of {held.node}"
+            if (issue := oversize(to_json(value, what=what))) is not None:
+                return InvalidInput(what, [issue])
+    return None
+
+
+def _gathers(plan: Plan, expression: Expression) -> bool:
+    """Whether it puts several outputs together, each of which is small enough by itself."""
+    if "$ref" in expression:
+        return not expression["path"] and plan.node(expression["$ref"]).kind == Kind.EACH
+    return not {"$list", "$concat", "$dict"}.isdisjoint(expression)
 
 
 def _decode(
@@ -140,14 +160,6 @@ def encode(work: Work, held: Claim, returned: Any) -> tuple[str, str | None]:
         undo = encode_undo(work, returned.undo)
         returned = returned.value
     return limited(codec.encode(returned, what=what), what=what), undo
-
-
-def limited(value: Any, *, what: str) -> str:
-    """Return the value as JSON text; what is larger than a value may be raises `InvalidOutput`."""
-    text = to_json(value, what=what)
-    if (issue := oversize(text)) is not None:
-        raise InvalidOutput(what, [issue])
-    return text
 
 
 def encode_undo(work: Work, data: Any) -> str | None:

@@ -5,11 +5,11 @@ from typing import Any, get_type_hints
 
 from django.conf import settings
 
-from jobs.calling import limited
 from jobs.crashpoints import Point, reached
 from jobs.errors import LostLease
 from jobs.models import Memo, Run, StepRun
 from jobs.ports import event_system
+from jobs.sizes import limited
 from jobs.transitions import claims
 from jobs.transitions.claims import Claim
 from jobs.values import Codec, to_json

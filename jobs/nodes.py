@@ -10,7 +10,6 @@ from django.conf import settings
 
 from jobs.addresses import function
 from jobs.admission import ask
-from jobs.calling import limited
 from jobs.errors import InvalidInput, LostLease, RunRefused
 from jobs.interrupt import WHATEVER, time_limit
 from jobs.models import Run, StepRun
@@ -22,6 +21,7 @@ from jobs.services import cancel, complete, fail, resume_rollback
 from jobs.services.events import begin_wait, last_look
 from jobs.services.nested import begin_child
 from jobs.services.unfolding import unfold
+from jobs.sizes import limited
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome

@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.plan import evaluate
 from jobs.registry import registry
-from jobs.values import to_json
+from jobs.sizes import limited
 from jobs.ways import pinned_plan
 
 
@@ -15,7 +15,7 @@ def result_text(
     """Return the run's output as JSON text.
 
     Raises KeyError if an output is missing, `InvalidInput` or `InvalidOutput` if the result does
-    not fit what the workflow declares.
+    not fit what the workflow declares, or is larger than a value may be.
     """
     plan = pinned_plan(definition_id)
     value = evaluate(plan.output, output=outputs.__getitem__, inputs=input_)
@@ -23,4 +23,4 @@ def result_text(
     known = registry.workflows.get(workflow)
     if known is not None:
         known.output.decode(value, what=what)
-    return to_json(value, what=what)
+    return limited(value, what=what)

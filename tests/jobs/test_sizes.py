@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from jobs import Context, Done, PermanentFailure, services, step, wait_for, workflow
+from jobs import (
+    Context,
+    Done,
+    PermanentFailure,
+    each,
+    parallel,
+    services,
+    step,
+    wait_for,
+    workflow,
+)
 from jobs.definitions import Workflow
 from jobs.errors import InvalidInput
 from jobs.models import Run, Signal, StepRun
@@ -79,6 +89,32 @@ def two(left: str, right: str) -> str:
 @workflow(name="size/parent")
 def parent(text: str) -> str:
     return two(text, text)
+
+
+@step(name="size-count")
+def count(ctx: Context, texts: list[str]) -> int:
+    return len(texts)
+
+
+@workflow(name="size/list")
+def listing(texts: list[str]) -> list[str]:
+    return each(texts, twice)
+
+
+@workflow(name="size/counted")
+def counting(texts: list[str]) -> int:
+    return count(each(texts, twice))
+
+
+@workflow(name="size/first")
+def first(texts: list[str]) -> str:
+    return echo(each(texts, twice)[0])
+
+
+@workflow(name="size/pair")
+def pairing(text: str) -> tuple[str, str]:
+    left, right = parallel(echo(text), echo(text))
+    return left, right
 
 
 @workflow(name="size/waiting")
@@ -174,3 +210,44 @@ def test_a_larger_event_is_not_sent() -> None:
         run.send("size.event", {"text": "x" * LIMIT})
 
     assert not Signal.objects.exists()
+
+
+TEXTS = ["x" * (LIMIT // 8)] * 5  # a quarter of the limit each, once doubled
+
+
+def test_a_larger_result_fails_its_run() -> None:
+    run = run_inline(listing, TEXTS, company="acme")
+
+    assert run.error is not None
+    assert (run.status, run.error["type"], run.output) == ("failed", "InvalidOutput", None)
+    assert "result of size/list" in run.error["message"]
+    assert "pass a reference" in run.error["message"]
+
+
+def test_a_result_of_two_outputs_is_limited_too() -> None:
+    run = run_inline(pairing, "x" * (LIMIT - 20), company="acme")
+
+    assert run.error is not None
+    assert (run.status, run.error["type"]) == ("failed", "InvalidOutput")
+
+
+def test_a_larger_list_of_outputs_fails_the_step_that_takes_it() -> None:
+    run = run_inline(counting, TEXTS, company="acme")
+
+    assert run.error is not None
+    assert (run.status, run.error["type"]) == ("failed", "InvalidInput")
+    assert run.error["node"] == "size-count"
+    assert "input texts of size-count" in run.error["message"]
+    assert "pass a reference" in run.error["message"]
+
+
+def test_one_item_of_a_larger_list_is_passed_on() -> None:
+    run = run_inline(first, TEXTS, company="acme")
+
+    assert run.status == "succeeded"
+
+
+def test_a_list_of_outputs_up_to_the_limit_is_passed_on() -> None:
+    run = run_inline(counting, TEXTS[:3], company="acme")
+
+    assert (run.status, run.output) == ("succeeded", 3)
