@@ -61,11 +61,11 @@ def perform(
     doubled message ends as `not due`.
     """
     reached(Point.RECEIVED)
-    held, displaced = reconnecting(
+    held, others = reconnecting(
         lambda: claims.claim(step_run_id, worker=worker, lease=settings.JOBS_LEASE)
     )
     reached(Point.CLAIMED)
-    dispatch.send(displaced)
+    dispatch.send(others)
     if held is None:
         return "not due"
     until = time.monotonic() + settings.JOBS_IN_PLACE.total_seconds()

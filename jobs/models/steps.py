@@ -154,8 +154,8 @@ class Attempt(models.Model):
 class Join(models.Model):
     """The meeting point of a group's branches: `live` counts those that still hold a token.
 
-    `cut`: a branch was ended early (`on_failure="skip_rest"`), so nothing behind the group is to
-    run.
+    Of an `each`, `most` of its items may be live at once. `cut`: a branch was ended early
+    (`on_failure="skip_rest"`), so nothing behind the group is to run.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -163,6 +163,7 @@ class Join(models.Model):
     generation = models.PositiveSmallIntegerField(default=1)
     name = models.CharField(max_length=250)
     live = models.PositiveIntegerField()
+    most = models.IntegerField(null=True, blank=True)
     cut = models.BooleanField(default=False, db_default=False)
 
     class Meta:

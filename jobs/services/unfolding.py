@@ -14,10 +14,15 @@ from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.ways import queue_of
 
+# One request to SQS. Workers go on with other items in place, and each that a message brings has
+# another message sent: as many as there are workers to hear them.
+FIRST = 10
+
 
 def unfold(held: Claim, node: Node, items: list[Any] | None) -> bool:
-    """Insert an item for each element and send the first `max_parallel`; False if there is nothing
-    to do. Of a rollback, `items` is None: what was done is undone. Raises `LostLease`.
+    """Insert an item for each element and send the first; False if there is nothing to do.
+
+    Of a rollback, `items` is None: what was done is undone. Raises `LostLease`.
     """
     others = {key: value for key, value in node.inputs.items() if key != "items"}
     needs = sorted({name for value in others.values() for name in references(value)})
@@ -30,6 +35,7 @@ def unfold(held: Claim, node: Node, items: list[Any] | None) -> bool:
             queue=queue_of(node, held.run_queue),
             needs=json.dumps(needs),
             at_once=node.extra["max_parallel"],
+            first=FIRST,
             resend=settings.JOBS_RESEND_AFTER,
         )
         if wake_ups is None:

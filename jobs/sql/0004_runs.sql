@@ -1,6 +1,6 @@
 -- Start a run with its first steps; one row 'definition' (pin it first) or 'conflict' (a key is taken) if it was not
 -- inserted. p_hold keeps the first steps for that long, and then the sweep sends them.
-CREATE FUNCTION jobs_start(
+CREATE OR REPLACE FUNCTION jobs_start(
     p_id uuid, p_workflow text, p_definition text, p_company text, p_env text, p_queue text, p_input jsonb, p_key text,
     p_correlation text, p_depth int, p_priority int, p_singleton text, p_debounce text, p_parent bigint,
     p_timeout interval, p_retention interval, p_hold interval, p_entry jsonb, p_resend interval
@@ -29,7 +29,7 @@ BEGIN
 END $$;
 
 -- Move a debounced run that has not begun to the newest input and put it off; the run's id, or no row.
-CREATE FUNCTION jobs_debounce(p_workflow text, p_company text, p_key text, p_input jsonb, p_hold interval, p_timeout interval)
+CREATE OR REPLACE FUNCTION jobs_debounce(p_workflow text, p_company text, p_key text, p_input jsonb, p_hold interval, p_timeout interval)
 RETURNS TABLE (id uuid) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -53,7 +53,7 @@ END $$;
 -- Ask for a place under the limits named p_name for a claimed step: NULL if it has one, else how long to wait.
 -- A step's place counts while it runs under its fencing token on a lease that has not expired; a run's (p_of_run)
 -- until the run has ended. In any window of p_per at most p_starts starts.
-CREATE FUNCTION jobs_admit(
+CREATE OR REPLACE FUNCTION jobs_admit(
     p_name text, p_key text, p_run uuid, p_id bigint, p_fence bigint, p_of_run boolean, p_places int, p_starts int,
     p_per interval, p_pause interval
 ) RETURNS interval LANGUAGE plpgsql AS $$
@@ -97,7 +97,7 @@ BEGIN
 END $$;
 
 -- A place was given back: wake the first in line.
-CREATE FUNCTION jobs_wake_limited(p_name text, p_key text, p_resend interval)
+CREATE OR REPLACE FUNCTION jobs_wake_limited(p_name text, p_key text, p_resend interval)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text) LANGUAGE sql AS $$
     UPDATE jobs_steprun AS s SET due_at = clock_timestamp(), wake_at = clock_timestamp() + p_resend
     FROM jobs_run AS r

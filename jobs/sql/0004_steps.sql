@@ -3,7 +3,7 @@
 
 -- Make nodes ready, and the joins of the groups entered with them. p_entry is
 -- {"nodes": [{"node", "step", "kind", "queue", "needs"}], "joins": [{"name", "live"}]}.
-CREATE FUNCTION jobs_enter(
+CREATE OR REPLACE FUNCTION jobs_enter(
     p_run uuid, p_generation int, p_phase text, p_entry jsonb, p_priority int, p_due timestamptz, p_wake timestamptz
 ) RETURNS TABLE (id bigint, node text, step text, kind text, queue text)
 LANGUAGE plpgsql AS $$
@@ -30,7 +30,7 @@ BEGIN
 END $$;
 
 -- The outputs that a step needs and its worker does not have; of a compensation, its step's undo data or output.
-CREATE FUNCTION jobs_outputs(p_run uuid, p_generation int, p_phase text, p_needs jsonb, p_have text[]) RETURNS jsonb
+CREATE OR REPLACE FUNCTION jobs_outputs(p_run uuid, p_generation int, p_phase text, p_needs jsonb, p_have text[]) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
     SELECT jsonb_object_agg(o.node, CASE WHEN p_phase = 'compensation' THEN coalesce(o.undo, o.output) ELSE o.output END)
     FROM jobs_steprun AS o
@@ -40,7 +40,8 @@ $$;
 
 -- Take a step for one attempt: a ready or waiting one that is due, or one whose worker let its lease expire.
 -- Where another run of higher priority is ready on the queue, that one is taken, and the first is sent again.
-CREATE FUNCTION jobs_claim(p_id bigint, p_worker text, p_lease interval) RETURNS TABLE (
+-- A message that brought a worker to an item of an `each` says that workers are free: one item more is sent.
+CREATE OR REPLACE FUNCTION jobs_claim(p_id bigint, p_worker text, p_lease interval) RETURNS TABLE (
     verdict text, id bigint, run_id uuid, generation int, node text, step text, kind text, phase text, attempts int,
     spent int, fence bigint, resumed boolean, each text, value jsonb, output jsonb, queue text, definition_id text,
     workflow text, company text, env text, run_queue text, input jsonb, correlation_id text, depth int, pivoted boolean,
@@ -48,7 +49,7 @@ CREATE FUNCTION jobs_claim(p_id bigint, p_worker text, p_lease interval) RETURNS
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    s jobs_steprun; better jobs_steprun; r jobs_run;
+    s jobs_steprun; better jobs_steprun; more jobs_steprun; r jobs_run;
     now_is timestamptz;
     was text;
 BEGIN
@@ -91,6 +92,26 @@ BEGIN
         UPDATE jobs_run AS t SET status = 'running', waiting_for = NULL, started_at = coalesce(t.started_at, now_is)
         WHERE t.id = s.run_id AND t.status IN ('queued', 'waiting');
     END IF;
+    IF s.status = 'ready' AND s.each IS NOT NULL AND s.attempts = s.spent AND (s.phase <> 'forward' OR r.stop IS NULL) THEN
+        SELECT * INTO more FROM jobs_steprun AS p
+        WHERE p.run_id = s.run_id AND p.generation = s.generation AND p.each = s.each
+          AND p.status = 'ready' AND p.wake_at IS NULL
+          AND EXISTS (SELECT FROM jobs_join AS t WHERE t.run_id = s.run_id AND t.generation = s.generation
+                                                   AND t.name = s.each AND t.live < t.most)
+        ORDER BY p.item LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            -- This item's own token keeps the join open meanwhile.
+            UPDATE jobs_join AS t SET live = t.live + 1
+            WHERE t.run_id = s.run_id AND t.generation = s.generation AND t.name = s.each AND t.live < t.most;
+            IF FOUND THEN
+                UPDATE jobs_steprun AS t SET due_at = now_is, wake_at = now_is + p_lease WHERE t.id = more.id;
+                RETURN QUERY SELECT 'ready', more.id, more.run_id, more.generation::int, more.node::text, more.step::text,
+                    more.kind::text, more.phase::text, NULL::int, NULL::int, NULL::bigint, false, NULL::text, NULL::jsonb,
+                    NULL::jsonb, more.queue::text, NULL::text, NULL::text, r.company::text, NULL::text, NULL::text,
+                    NULL::jsonb, NULL::text, NULL::int, NULL::boolean, NULL::jsonb, NULL::jsonb;
+            END IF;
+        END IF;
+    END IF;
     was := s.status;
     UPDATE jobs_steprun AS t
     SET status = 'running', attempts = t.attempts + CASE WHEN was = 'waiting' AND t.kind IN ('sleep', 'wait', 'child') THEN 0 ELSE 1 END,
@@ -114,7 +135,7 @@ END $$;
 -- Without p_fence it is for a step that waits for its start, which is not to start any more.
 -- Verdicts: lost, left (others of its group are live), ready and claimed (the steps that follow), ended (the run
 -- has succeeded), turn (the run's end or its rollback's is to be worked out).
-CREATE FUNCTION jobs_advance(
+CREATE OR REPLACE FUNCTION jobs_advance(
     p_id bigint, p_fence bigint, p_status text, p_output jsonb, p_undo jsonb, p_error jsonb, p_outcome text, p_way jsonb,
     p_dies boolean, p_cut boolean, p_stop text, p_pivot boolean, p_known boolean, p_result jsonb, p_have text[],
     p_worker text, p_lease interval, p_resend interval
@@ -248,7 +269,7 @@ BEGIN
 END $$;
 
 -- What follows a step: taken at once where it is one node that may run in place, else made ready.
-CREATE FUNCTION jobs_go_on(
+CREATE OR REPLACE FUNCTION jobs_go_on(
     p_run uuid, p_generation int, p_phase text, p_entry jsonb, p_priority int, p_have text[], p_worker text,
     p_lease interval, p_resend interval
 ) RETURNS TABLE (
@@ -286,7 +307,7 @@ BEGIN
 END $$;
 
 -- Record a failed attempt and make the step ready again after its backoff; says whether its run is stopping.
-CREATE FUNCTION jobs_postpone(p_id bigint, p_fence bigint, p_outcome text, p_error jsonb, p_delay interval)
+CREATE OR REPLACE FUNCTION jobs_postpone(p_id bigint, p_fence bigint, p_outcome text, p_error jsonb, p_delay interval)
 RETURNS TABLE (stopping boolean) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -305,7 +326,7 @@ END $$;
 
 -- Let a claimed step wait without a lease for p_after, or until p_due; false if the lease was lost. The run waits
 -- with its last live step. p_refund gives the attempt back; with p_extend the run's deadline moves by the wait.
-CREATE FUNCTION jobs_wait(
+CREATE OR REPLACE FUNCTION jobs_wait(
     p_id bigint, p_fence bigint, p_after interval, p_due timestamptz, p_for text, p_limit_name text, p_limit_key text,
     p_refund boolean, p_extend boolean
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -331,7 +352,7 @@ BEGIN
 END $$;
 
 -- Show the run as waiting if nothing of it is ready or running; two that go to rest at once are in line for the row.
-CREATE FUNCTION jobs_rest(p_run uuid, p_generation int, p_for text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION jobs_rest(p_run uuid, p_generation int, p_for text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM jobs_run AS t WHERE t.id = p_run AND t.status = 'running' FOR NO KEY UPDATE;
     IF FOUND AND p_for IS NOT NULL AND NOT EXISTS (
@@ -342,11 +363,11 @@ BEGIN
     END IF;
 END $$;
 
--- Turn a claimed `each` into its items, in order; the first p_parallel are sent, the others pooled. Items that were
--- done before (a retried run) stay. No row: the lease was lost. An `each` of nothing to do returns 'empty'.
-CREATE FUNCTION jobs_expand(
+-- Turn a claimed `each` into its items, in order; the first p_first are sent, the others pooled. Each worker that a
+-- message brings has another sent, until p_parallel are live. Items that were done before (a retried run) stay. No row: the lease was lost. An `each` of nothing to do returns 'empty'.
+CREATE OR REPLACE FUNCTION jobs_expand(
     p_id bigint, p_fence bigint, p_items jsonb, p_step text, p_kind text, p_queue text, p_needs jsonb, p_parallel int,
-    p_resend interval
+    p_first int, p_resend interval
 ) RETURNS TABLE (verdict text, id bigint, node text, step text, kind text, queue text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -384,22 +405,23 @@ BEGIN
     UPDATE jobs_steprun AS t SET wake_at = now_is + p_resend
     FROM (SELECT p.id FROM jobs_steprun AS p
           WHERE p.run_id = s.run_id AND p.generation = s.generation AND p.each = s.node AND p.status = 'ready'
-          ORDER BY p.item LIMIT p_parallel) AS first
+          ORDER BY p.item LIMIT least(p_first, p_parallel)) AS first
     WHERE t.id = first.id
     RETURNING 'ready', t.id, t.node::text, t.step::text, t.kind::text, t.queue::text;
     GET DIAGNOSTICS live_ = ROW_COUNT;
     IF live_ = 0 THEN
         verdict := 'empty'; RETURN NEXT; RETURN;
     END IF;
-    INSERT INTO jobs_join AS j (run_id, generation, name, live, cut) VALUES (s.run_id, s.generation, s.node, live_, false)
-    ON CONFLICT (run_id, generation, name) DO UPDATE SET live = excluded.live, cut = false;
+    INSERT INTO jobs_join AS j (run_id, generation, name, live, most, cut)
+    VALUES (s.run_id, s.generation, s.node, live_, p_parallel, false)
+    ON CONFLICT (run_id, generation, name) DO UPDATE SET live = excluded.live, most = excluded.most, cut = false;
     UPDATE jobs_steprun AS t SET status = 'waiting', lease_until = NULL, wake_at = NULL WHERE t.id = p_id;
 END $$;
 
 -- Find steps whose moment has come: a retry or a sleep that is due, a message that was lost, a lease that ran out.
 -- Each is put off by the resend interval; what is ready for longer, whose message may stand in a long queue, by as
 -- long again as it has waited, up to eight intervals, so that the queue is not filled with repeats.
-CREATE FUNCTION jobs_due(p_resend interval, p_limit int)
+CREATE OR REPLACE FUNCTION jobs_due(p_resend interval, p_limit int)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text)
 LANGUAGE sql AS $$
     UPDATE jobs_steprun AS s

@@ -1,6 +1,6 @@
 -- Give events, a JSON array of {"type", "company", "payload"}, to the waits that they match: of one step, or of all.
 -- The first event that matches a wait ends it.
-CREATE FUNCTION jobs_offer(p_events jsonb, p_step bigint, p_resend interval)
+CREATE OR REPLACE FUNCTION jobs_offer(p_events jsonb, p_step bigint, p_resend interval)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text) LANGUAGE sql AS $$
     WITH met AS MATERIALIZED (
         SELECT DISTINCT ON (w.step_run_id) w.step_run_id, e.payload
@@ -21,7 +21,7 @@ RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase t
 $$;
 
 -- Give each wait of a run the oldest matching event that was sent to the run and that no other wait took.
-CREATE FUNCTION jobs_take_signals(p_run uuid, p_resend interval)
+CREATE OR REPLACE FUNCTION jobs_take_signals(p_run uuid, p_resend interval)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column

@@ -85,22 +85,22 @@ def claim(step_run_id: int, *, worker: str, lease: timedelta) -> tuple[Claim | N
     """Take the step for one attempt, or one of a run of higher priority in its place.
 
     None if it is not due, done, held by another or its run is stopping. The wake-ups are to be
-    sent: a step that was passed over has no message any more.
+    sent: a step that was passed over, which has no message any more, and the next item of an
+    `each`.
     """
     found = prepared(
         "SELECT * FROM jobs_claim(%(id)s, %(worker)s, %(lease)s)",
         {"id": step_run_id, "worker": worker, "lease": lease},
     )
-    held, displaced = None, []
+    held, others = None, []
     for row in found:
-        if row[0] == "displaced":
-            task = task_of(row[5], row[6], row[7])
-            displaced.append(WakeUp(row[1], row[2], task, row[15]))
+        if row[0] != "claimed":
+            others.append(WakeUp(row[1], row[2], task_of(row[5], row[6], row[7]), row[15], row[18]))
             continue
         values = [from_json(v) if i in _JSON else v for i, v in enumerate(row)][1:]
         values[-1] = values[-1] or {}
         held = replace(Claim(*values), lane=row[15])
-    return held, displaced
+    return held, others
 
 
 def due(*, resend: timedelta, limit: int) -> list[WakeUp]:

@@ -176,16 +176,18 @@ def expand(
     queue: str,
     needs: str,
     at_once: int,
+    first: int,
     resend: timedelta,
 ) -> list[WakeUp] | None:
-    """Turn an `each` into its items and return what to send; None if the lease was lost.
+    """Turn an `each` into its items and return the `first` of them to send; None if the lease was
+    lost. Claims of items send others, until `at_once` are under way.
 
     An empty list: nothing is left to do, and the step is still held. `items` is a JSON array, of a
     rollback None: then the items are those to be undone.
     """
     found = rows(
         "SELECT * FROM jobs_expand(%(id)s, %(fence)s, %(items)s::jsonb, %(step)s, %(kind)s,"
-        " %(queue)s, %(needs)s::jsonb, %(at_once)s, %(resend)s)",
+        " %(queue)s, %(needs)s::jsonb, %(at_once)s, %(first)s, %(resend)s)",
         {
             "id": held.id,
             "fence": held.fence,
@@ -195,6 +197,7 @@ def expand(
             "queue": queue,
             "needs": needs,
             "at_once": at_once,
+            "first": first,
             "resend": resend,
         },
     )

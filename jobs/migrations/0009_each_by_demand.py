@@ -1,0 +1,24 @@
+"""Send as many items of an `each` as there are workers, and bring the functions up to date."""
+
+from importlib.resources import files
+
+from django.db import migrations, models
+
+FUNCTIONS = ("0004_steps", "0004_runs", "0004_waits", "0006_offer")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("jobs", "0008_pooled_items")]
+
+    operations = [
+        migrations.AddField("join", "most", models.IntegerField(null=True, blank=True)),
+        migrations.RunSQL(
+            [
+                # It takes one more argument than it did.
+                "DROP FUNCTION IF EXISTS"
+                " jobs_expand(bigint, bigint, jsonb, text, text, text, jsonb, int, interval)",
+                *(files("jobs.sql").joinpath(f"{name}.sql").read_text() for name in FUNCTIONS),
+            ],
+            migrations.RunSQL.noop,
+        ),
+    ]
