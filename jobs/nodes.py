@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from jobs.addresses import function
 from jobs.admission import ask
@@ -17,7 +18,7 @@ from jobs.options import StepOptions
 from jobs.plan import Kind, Node, evaluate
 from jobs.ports import ports
 from jobs.registry import registry
-from jobs.services import cancel, complete, fail, resume_rollback
+from jobs.services import cancel, complete, fail, resume_rollback, retry
 from jobs.services.events import begin_wait, last_look
 from jobs.services.nested import begin_child
 from jobs.services.unfolding import unfold
@@ -141,17 +142,44 @@ def child(held: Claim, worker: str | None) -> Claim | None:
         encoded = _child_input(held, node)
         begin_child(held, registry.workflow(held.step), encoded)
         return None
+    if found.is_ended and found.status != Run.Status.SUCCEEDED and _is_to_try_again(held):
+        return _try_child_again(held, found, worker)
     if not found.is_ended:
         return _wait_for_child(held)
     if found.status == Run.Status.SUCCEEDED:
         text = limited(found.output, what=f"output of {held.node}")
         return complete(held, Outcome(StepRun.Status.SUCCEEDED, output=text), worker=worker)
-    detail = found.error or {}
-    message = f"child run {found.pk} {found.status}: {detail.get('message', '')}"
+    return _child_failed(held, found, worker)
+
+
+def _child_failed(held: Claim, child: Run, worker: str | None) -> Claim | None:
+    detail = child.error or {}
+    message = f"child run {child.pk} {child.status}: {detail.get('message', '')}"
     # What the child could not undo is the parent's to undo as well: its rollback is not complete.
-    undo = to_json(str(found.pk), what="run") if found.rollback == _INCOMPLETE else None
+    undo = to_json(str(child.pk), what="run") if child.rollback == _INCOMPLETE else None
     error = error_json("ChildRunFailed", message, held.node)
     return fail(held, error=error, undo=undo, worker=worker)
+
+
+def _is_to_try_again(held: Claim) -> bool:
+    """Whether this is another attempt, and not the one that hears how the child run ended: behind
+    the point of no return.
+    """
+    return held.pivoted and not held.resumed
+
+
+def _try_child_again(held: Claim, child: Run, worker: str | None) -> Claim | None:
+    """Run a failed child run again; one that a person must see to first fails the attempt."""
+    try:
+        with transaction.atomic():
+            retry(
+                child.pk,
+                reason=f"run {held.run_id} is past its point of no return",
+                by="the engine",
+            )
+            return _wait_for_child(held)
+    except RunRefused:
+        return _child_failed(held, child, worker)
 
 
 def _child_input(held: Claim, node: Node) -> dict[str, Any]:
