@@ -10,8 +10,21 @@ from functools import cache
 from random import Random
 
 from jobs.crashpoints import Point
+from tests.faults import fixed, numbers
+from tests.faults.drawing import shape
 from tests.faults.seeds import rng
-from tests.faults.shapes import EACH, LISTER, Call, Shape, shape_of_run
+from tests.faults.shapes import (
+    CHILD,
+    CUTTING,
+    EACH,
+    LISTER,
+    MILD,
+    PIVOT,
+    TASK,
+    WORKFLOWS,
+    Call,
+    Shape,
+)
 from tests.faults.values import items_of
 
 ATTEMPTS = 5
@@ -22,11 +35,7 @@ CANCELLED_SHARE = 0.1
 # statement of the engine after it, before or behind it, or at a point that the engine names.
 SURE_DEATHS = ("start", "saved", "end")
 STATEMENTS = ("before-1", "after-1", "before-2", "after-2", "before-4", "after-4")
-NAMED = tuple(
-    f"at {point}"
-    for point in Point
-    if point not in (Point.LEASE_EXTENDED, Point.CHILD_WRITTEN, Point.CHILD_STARTED)
-)
+NAMED = tuple(f"at {point}" for point in Point if point != Point.LEASE_EXTENDED)
 POINTS = (*SURE_DEATHS, *STATEMENTS, *NAMED)
 FREEZE = "freeze"  # its worker stands still beyond the lease, and then goes on
 AFTER_PEACE = 1  # a run that is started then, so that nothing kills its frozen worker
@@ -48,10 +57,21 @@ class Behaviour:
     saves: bool = False
     publishes: bool = False
     deaths: Mapping[int, str] = field(default_factory=dict)
+    is_stubborn: bool = False  # behind a pivot: not given up after the last attempt
 
     @property
     def fails_for_good(self) -> bool:
+        if self.is_stubborn:
+            return False
         return self.failures >= ATTEMPTS or self.ending.startswith("permanent")
+
+    @property
+    def mended(self) -> "Behaviour":
+        """What it does when people have mended it and pulled a lever."""
+        ending = "return" if self.ending.startswith("permanent") else self.ending
+        deaths = {attempt: way for attempt, way in self.deaths.items() if way != FREEZE}
+        failures = 0 if self.fails_for_good else self.failures
+        return replace(self, ending=ending, failures=failures, deaths=deaths)
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,12 @@ class RunPlan:
     def doomed(self) -> set[str]:
         """The nodes, compensations included, that are planned to fail for good."""
         return {node for node, behaviour in self.nodes.items() if behaviour.fails_for_good}
+
+    @property
+    def mended(self) -> "RunPlan":
+        """The plan of a later generation: nothing fails for good, and nobody cancels."""
+        nodes = {node: behaviour.mended for node, behaviour in self.nodes.items()}
+        return replace(self, nodes=nodes, cancel_after=None)
 
 
 @cache
@@ -85,17 +111,49 @@ def plan(seed: int, number: int) -> RunPlan:
         ways = (FREEZE, FREEZE, *rng(seed, "deaths").sample(POINTS, DYING_RUNS))
         nodes[first] = _dying(nodes[first], ways[number])
     if mood in ("doomed", "lost"):
-        calls = shape.calls
-        victims = nodes_of(draw.choice(calls[len(calls) // 2 :]), number)
-        for victim in victims[-1:]:
-            nodes[victim] = _doom(draw, nodes[victim])
-    cancelled = number >= DYING_RUNS and draw.random() < CANCELLED_SHARE
+        call = _victim(draw, shape)
+        for victim in nodes_of(call, number)[-1:]:
+            is_doomed = not _is_behind_pivot(shape, call)
+            nodes[victim] = (_doom if is_doomed else _hold_up)(draw, nodes[victim])
+    may_be_cancelled = numbers.is_ordinary(number) and number >= DYING_RUNS
+    cancelled = may_be_cancelled and draw.random() < CANCELLED_SHARE
     cancel = draw.uniform(0.0, 6.0) if cancelled else None
     return RunPlan(number, shape, nodes, cancel)
 
 
+def shape_of_run(seed: int, number: int) -> Shape:
+    """Return the workflow that the run of that number belongs to."""
+    if numbers.is_child(number):
+        return shape(seed, WORKFLOWS)
+    if numbers.BY_HAND <= number < numbers.SINGLES:
+        return fixed.HAND
+    if numbers.SINGLES <= number < numbers.DEBOUNCED:
+        return fixed.SINGLE
+    if numbers.DEBOUNCED <= number < numbers.ROLLED_BACK:
+        return fixed.DEBOUNCED
+    return shape(seed, number % WORKFLOWS)
+
+
+def _victim(draw: Random, shape: Shape) -> Call:
+    """Return the call that is to fail for good: a later one, or one that cuts the rest."""
+    cutting = [call for call in shape.calls if call.kind == CUTTING]
+    if cutting and draw.random() < 0.5:
+        return draw.choice(cutting)
+    return draw.choice(shape.calls[len(shape.calls) // 2 :])
+
+
+def _is_behind_pivot(shape: Shape, call: Call) -> bool:
+    """Whether its failure is no reason to stop: it is tried on and on."""
+    pivots = [one.node for one in shape.calls if one.kind == PIVOT]
+    return call.kind not in MILD and any(shape.precedes(node, call.node) for node in pivots)
+
+
 def nodes_of(call: Call, number: int) -> list[str]:
-    """Return the nodes in which a call runs its step: one, or of an `each` one for each item."""
+    """Return the nodes in which a call runs its step: one, or of an `each` one for each item; of a
+    child run and a plain task, which act without a plan, none.
+    """
+    if call.kind in (CHILD, TASK):
+        return []
     if call.kind != EACH:
         return [call.node]
     return [f"{call.node}[{i}]" for i, _ in enumerate(items_of(number, call.items_from))]
@@ -109,7 +167,7 @@ def _forward(draw: Random, call: Call, mood: str) -> Behaviour:
     )
     if mood == "smooth":
         return made
-    if call.kind != LISTER and draw.random() < 0.06:
+    if call.kind not in (LISTER, PIVOT) and draw.random() < 0.06:
         return replace(made, ending="skip")
     return replace(
         made,
@@ -136,6 +194,10 @@ def _dying(before: Behaviour, point: str) -> Behaviour:
 def _doom(draw: Random, before: Behaviour) -> Behaviour:
     ending = draw.choice(("permanent", "permanent-undo", "return"))
     return replace(before, ending=ending, failures=ATTEMPTS if ending == "return" else 0)
+
+
+def _hold_up(draw: Random, before: Behaviour) -> Behaviour:
+    return replace(before, ending="return", failures=ATTEMPTS + 2, is_stubborn=True)
 
 
 def _deaths(draw: Random, *, share: float) -> dict[int, str]:

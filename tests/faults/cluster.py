@@ -125,7 +125,8 @@ class Cluster:
 def _command(name: str) -> str:
     if name in WORKERS:
         return f"{procfile()['worker']} --concurrency {POOL_PROCESSES} --hostname {name}@%h"
-    return procfile().get(name, "python manage.py start_fault_runs")
+    own = {"starter": "start_fault_runs", "levers": "pull_fault_levers"}
+    return procfile()[name] if name in procfile() else f"python manage.py {own[name]}"
 
 
 def _argv(pid: int) -> bytes:

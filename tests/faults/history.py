@@ -1,14 +1,18 @@
-"""One history: start the seed's runs, make trouble, stop it, wait for the end, judge."""
+"""One history: start the seed's runs, make trouble, stop it, wait for the end, judge.
+
+In a second act levers are pulled on runs that have ended, there is trouble again, and all is judged
+once more.
+"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psycopg
 
 from counterpoint.embedded import EmbeddedServices
-from tests.faults import invariants, records
+from tests.faults import fixed, invariants, records
 from tests.faults.app import environment
 from tests.faults.app.journal import TABLES
 from tests.faults.cluster import SILENT_SECONDS, Cluster
@@ -48,8 +52,11 @@ class History:
         seed: int,
         seconds: float,
         runs: int,
+        levers: bool = True,
     ) -> None:
         self.seed = seed
+        self.levers = levers
+        self.before: set[int] = set()  # the step rows of the first act
         self.seconds = seconds
         self.runs = runs
         self.url = settings["DATABASE_URL"]
@@ -77,12 +84,17 @@ class History:
         for name in (*WORKERS, "relay"):
             self.cluster.start(name)
         self._wait_for_workers()
-        self._make_trouble()
-        self._make_peace()
-        hanging = self._wait_for_ends()
-        replayed = [] if hanging else self._replay()
-        found = records.read(self.url, seed=self.seed)
-        violations = [*hanging, *invariants.check(found), *replayed]
+        self.cluster.start("starter")
+        wait_until(
+            lambda: records.read(self.url, seed=self.seed), what="a run", seconds=BOOT_SECONDS
+        )
+        found, violations = self._act("starter", self.seconds)
+        if self.levers and not violations:
+            self.before = {step.id for record in found for step in record.steps.values()}
+            self.cluster.is_peaceful, self.mischief.active = False, True
+            self.cluster.start("levers")
+            found, violations = self._act("levers", self.seconds / 2, act=2)
+        violations += [] if violations else self._replay()
         violations += [
             Violation("setting", f"the proxy could not read {request}")
             for request in self.proxy.misunderstood
@@ -98,14 +110,25 @@ class History:
                 seconds=BOOT_SECONDS,
             )
 
-    def _make_trouble(self) -> None:
-        self.cluster.start("starter")
-        wait_until(
-            lambda: records.read(self.url, seed=self.seed), what="a run", seconds=BOOT_SECONDS
-        )
-        faults = timeline(self.seed, seconds=self.seconds)
+    def _act(
+        self, name: str, seconds: float, *, act: int = 1
+    ) -> tuple[list[records.RunRecord], list[Violation]]:
+        """Make trouble while the named process acts; return how things stand in the end, and what
+        is wrong with them.
+        """
+        self._make_trouble(seconds, act)
+        self._make_peace(name)
+        hanging = self._wait_for_ends()
+        found = self._read()
+        return found, [*hanging, *invariants.check(found, records.asks(self.url))]
+
+    def _read(self) -> list[records.RunRecord]:
+        return records.read(self.url, seed=self.seed, before=self.before)
+
+    def _make_trouble(self, seconds: float, act: int) -> None:
+        faults = timeline(self.seed, seconds=seconds, act=act)
         began = time.monotonic()
-        while (elapsed := time.monotonic() - began) < self.seconds:
+        while (elapsed := time.monotonic() - began) < seconds:
             while faults and faults[0].at <= elapsed:
                 self._hit(faults.pop(0))
             self.cluster.tick()
@@ -117,12 +140,12 @@ class History:
             self.proxy.silence(SILENT_SECONDS)
         self.cluster.hit(fault)
 
-    def _make_peace(self) -> None:
+    def _make_peace(self, name: str) -> None:
         self.cluster.make_peace()
         self.proxy.calm_down()
         self.blows.append((datetime.now(UTC), "peace"))
         wait_until(
-            lambda: self.cluster.has_ended("starter"), what="all runs started", seconds=BOOT_SECONDS
+            lambda: self.cluster.has_ended(name), what=f"{name} has ended", seconds=BOOT_SECONDS
         )
 
     # The end --------------------------------------------------------------------------------------
@@ -132,7 +155,7 @@ class History:
         moved_at, moves = time.monotonic(), 0
         while True:
             self.cluster.tick()
-            found = records.read(self.url, seed=self.seed)
+            found = self._read()
             live = [record for record in found if not record.row.is_ended]
             if moves != (moves := sum(record.moves for record in found)):
                 moved_at = time.monotonic()
@@ -160,9 +183,28 @@ class History:
             row = record.row
             name = row.status + (f"/{row.rollback}" if row.status != "succeeded" else "")
             counts[name] = counts.get(name, 0) + 1
+            for what in _kinds(record):
+                counts[what] = counts.get(what, 0) + 1
             for tries in record.tries.values():
                 for one in tries:
                     counts[f"attempts {one.outcome}"] = counts.get(f"attempts {one.outcome}", 0) + 1
         counts["processes killed or frozen, services restarted"] = len(self.blows) - 1
         counts["messages sent"] = len(self.proxy.sent)
         return {**counts, **self.mischief.done}
+
+
+def _kinds(record: records.RunRecord) -> Iterator[str]:
+    """Yield what is special about a run."""
+    row = record.row
+    marks = {
+        "child runs": row.parent_id is not None,
+        "forks": row.forked_from_id is not None,
+        "retries": record.is_retried,
+        "resumed": any(step.spent for step in record.steps.values()),
+        "resolved": any(step.status == "resolved" for step in record.steps.values()),
+        "pivoted": record.is_pivoted,
+        "cut short": bool(record.left_out()),
+        "singletons": row.workflow == fixed.SINGLE.name,
+        "debounced": row.workflow == fixed.DEBOUNCED.name,
+    }
+    yield from (what for what, holds in marks.items() if holds)

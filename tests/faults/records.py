@@ -1,7 +1,7 @@
 """What a history left in the tables, read with plain SQL: the engine's rows, the steps' journal."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,9 +11,11 @@ import psycopg
 from psycopg.rows import class_row
 
 from tests.faults.behaviours import COMPENSATE, RunPlan, plan
+from tests.faults.numbers import number_of
+from tests.faults.shapes import CUTTING, PIVOT
 
 T = TypeVar("T")
-CALLS = ("step", "each")
+CALLS = ("step", "each", "child", "task")
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -23,7 +25,7 @@ class RunRow:
 
     id: UUID
     workflow: str
-    number: int
+    input: dict[str, Any]
     status: str
     rollback: str
     stop: str | None
@@ -31,6 +33,13 @@ class RunRow:
     output: Any
     created_at: datetime
     finished_at: datetime | None
+    generation: int = 1
+    parent_id: int | None = None
+    forked_from_id: UUID | None = None
+
+    @property
+    def number(self) -> int:
+        return number_of(next(iter(self.input.values())))
 
     @property
     def is_ended(self) -> bool:
@@ -60,6 +69,8 @@ class StepRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    spent: int = 0  # attempts of earlier rounds
+    inherited: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Line:
 
     id: int
     run_id: UUID
+    step_id: int
     number: int
     node: str
     attempt: int
@@ -111,9 +123,20 @@ class Effect:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Ask:
+    """A start of a singleton or debounced workflow; without an answer if it was interrupted."""
+
+    id: int
+    number: int
+    asked_at: datetime
+    run_id: UUID | None
+    answered_at: datetime | None
+
+
 @dataclass
 class RunRecord:
-    """All about one run."""
+    """All about one run, in its present generation."""
 
     row: RunRow
     plan: RunPlan
@@ -123,6 +146,8 @@ class RunRecord:
     lines: list[Line] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     told: Counter[str] = field(default_factory=Counter)  # events that are visible, by node
+    kept: set[str] = field(default_factory=set)  # nodes of before a lever was pulled
+    was_cancelled: bool = False  # planned so, in its first generation
 
     @property
     def moves(self) -> int:
@@ -156,6 +181,28 @@ class RunRecord:
             if row.phase == "compensation"
         }
 
+    @property
+    def is_retried(self) -> bool:
+        return self.row.generation > 1 and self.row.forked_from_id is None
+
+    @property
+    def is_pivoted(self) -> bool:
+        """Whether its point of no return is behind it."""
+        rows = self.forward()
+        pivots = [call.node for call in self.plan.shape.calls if call.kind == PIVOT]
+        return any(node in rows and rows[node].status == "succeeded" for node in pivots)
+
+    def left_out(self) -> set[str]:
+        """The nodes behind those whose failure ended the run well."""
+        rows, shape = self.forward(), self.plan.shape
+        cuts = [call.node for call in shape.calls if call.kind == CUTTING]
+        failed = [node for node in cuts if node in rows and rows[node].status == "failed"]
+        return {
+            call.node
+            for call in shape.calls
+            if any(shape.precedes(node, call.node) for node in failed)
+        }
+
     def lines_of(self, node: str, *events: str) -> list[Line]:
         return [line for line in self.lines if line.node == node and line.event in events]
 
@@ -165,36 +212,54 @@ class RunRecord:
 
 
 RUNS = """
-SELECT id, workflow, (input->>'number')::int AS number, status, rollback, stop, error, output,
-       created_at, finished_at
+SELECT id, workflow, input, status, rollback, stop, error, output, created_at, finished_at,
+       generation, parent_id, forked_from_id
 FROM jobs_run ORDER BY created_at
 """
-STEPS = """
-SELECT id, run_id, generation, node, step, kind, phase, status, each, attempts, output, undo, error,
-       due_at, wake_at, lease_until, created_at, started_at, finished_at
-FROM jobs_steprun ORDER BY id
-"""
-TRIES = """
+# Of a run that was retried: what belongs to its present generation.
+PRESENT = "JOIN jobs_run AS r ON r.id = s.run_id AND r.generation = s.generation"
+STEPS = f"""
+SELECT s.id, s.run_id, s.generation, s.node, s.step, s.kind, s.phase, s.status, s.each, s.attempts,
+       s.output, s.undo, s.error, s.due_at, s.wake_at, s.lease_until, s.created_at, s.started_at,
+       s.finished_at, s.spent, s.inherited
+FROM jobs_steprun AS s {PRESENT} ORDER BY s.id
+"""  # noqa: S608 - our own names
+TRIES = f"""
 SELECT s.run_id, s.node, a.number, a.outcome, a.error, a.worker, a.started_at, a.finished_at
-FROM jobs_attempt AS a JOIN jobs_steprun AS s ON s.id = a.step_run_id ORDER BY s.id, a.number
-"""
-JOINS = "SELECT run_id, name, live FROM jobs_join"
-LINES = "SELECT * FROM fault_journal ORDER BY id"
-EFFECTS = "SELECT * FROM fault_effect"
+FROM jobs_attempt AS a JOIN jobs_steprun AS s ON s.id = a.step_run_id {PRESENT}
+ORDER BY s.id, a.number
+"""  # noqa: S608 - our own names
+JOINS = f"SELECT s.run_id, s.name, s.live FROM jobs_join AS s {PRESENT}"  # noqa: S608 - our own names
+LINES = f"""
+SELECT l.* FROM fault_journal AS l JOIN jobs_steprun AS s ON s.id = l.step_id {PRESENT}
+ORDER BY l.id
+"""  # noqa: S608 - our own names
+EFFECTS = f"""
+SELECT l.run_id, l.node, l.attempt, l.at
+FROM fault_effect AS l JOIN jobs_steprun AS s ON s.id = l.step_id {PRESENT}
+"""  # noqa: S608 - our own names
 EVENTS = """
-SELECT (payload->>'number')::int, payload->>'node' FROM event_system_event
+SELECT (payload->>'run')::uuid, payload->>'node' FROM event_system_event
 WHERE type = 'fault.told'
 """
+ASKS = "SELECT * FROM fault_ask ORDER BY id"
 
 
-def read(url: str, *, seed: int) -> list[RunRecord]:
-    """Return the records of all runs, in the order in which they were created; one snapshot."""
+def read(url: str, *, seed: int, before: Collection[int] = ()) -> list[RunRecord]:
+    """Return the records of all runs, in the order in which they were created; one snapshot.
+
+    `before` are the step rows that were there when levers were pulled.
+    """
     with psycopg.connect(url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         runs = _rows(connection, RunRow, RUNS)
-        found = {row.id: RunRecord(row, plan(seed, row.number)) for row in runs}
+        found = {row.id: RunRecord(row, _plan(seed, row)) for row in runs}
+        for record in found.values():
+            record.was_cancelled = plan(seed, record.row.number).cancel_after is not None
         for step in _rows(connection, StepRow, STEPS):
             found[step.run_id].steps[step.node] = step
+            if step.id in before or step.inherited:
+                found[step.run_id].kept.add(step.node)
         for one in _rows(connection, AttemptRow, TRIES):
             found[one.run_id].tries[one.node].append(one)
         for join in _rows(connection, JoinRow, JOINS):
@@ -203,10 +268,20 @@ def read(url: str, *, seed: int) -> list[RunRecord]:
             found[line.run_id].lines.append(line)
         for effect in _rows(connection, Effect, EFFECTS):
             found[effect.run_id].effects.append(effect)
-        by_number = {record.row.number: record for record in found.values()}
-        for number, node in connection.execute(EVENTS):
-            by_number[number].told[node] += 1
+        for run_id, node in connection.execute(EVENTS):
+            found[run_id].told[node] += 1
     return list(found.values())
+
+
+def asks(url: str) -> Sequence[Ask]:
+    """Return what was asked for of singletons and debounced runs, in that order."""
+    with psycopg.connect(url) as connection:
+        return _rows(connection, Ask, ASKS)
+
+
+def _plan(seed: int, row: RunRow) -> RunPlan:
+    planned = plan(seed, row.number)
+    return planned if row.generation == 1 else planned.mended
 
 
 def digest(url: str) -> dict[str, str]:
@@ -219,6 +294,9 @@ def digest(url: str) -> dict[str, str]:
         "jobs_join",
         "fault_journal",
         "fault_effect",
+        "jobs_memo",
+        "jobs_hold",
+        "jobs_pendingevent",
     )
     with psycopg.connect(url) as connection:
         return {table: _digest(connection, table) for table in tables}

@@ -1,27 +1,44 @@
-"""Random structures of workflows, the same in every process that knows the seed; pure.
+"""Structures of workflows: what a step is given, and what runs only after what; pure.
 
 A new kind of step is a word in `KINDS` and a step in `app/workflows.py`. A new construct is a class
-that yields its calls, a branch in `app/tracing.py` that traces it, and a line in `MAKERS`.
+that yields its calls, a branch in `app/tracing.py` that traces it, and a line in the `MAKERS` of
+`drawing`.
 """
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-
-from tests.faults.seeds import rng
 
 WORKFLOWS = 8
-DEEPEST = 2
-MOST_CALLS = 8
 
 # The kinds of steps that app/workflows.py defines, and how often one is drawn against another.
-KINDS = {"plain": 3, "undoable": 5, "far": 3, "atomic": 3, "continuing": 2, "limited": 2}
-COMPENSATED = frozenset({"undoable", "far", "atomic", "continuing"})
+KINDS = {
+    "plain": 3,
+    "undoable": 5,
+    "far": 3,
+    "atomic": 3,
+    "continuing": 2,
+    "limited": 2,
+    "rated": 2,
+    "recalling": 2,
+    "cutting": 2,
+}
 LISTER = "lister"
 EACH = "each"
+CHILD = "child"  # a run of its own
+HOOKED = "hooked"  # attached to a hook
+PIVOT = "pivot"  # the point of no return
+TASK = "task"  # of a canvas by hand: a plain Celery task
+BY_HAND = "by-hand"  # of such a canvas: a step
+CUTTING = "cutting"  # its failure for good ends the run well, without what depends on it
+MILD = frozenset({"continuing", CUTTING})  # whose failure stops no run
+COMPENSATED = frozenset({"undoable", "far", "atomic", "continuing", CUTTING, HOOKED, BY_HAND})
 LIMIT = 2  # of the limited steps that run at once, over all workers
+RATE, RATE_SECONDS = 3, 1  # of the rated steps that start, over all workers
 SLEEP_SECONDS = 1
+
+# What is special about the seed's workflow of that index.
+PIVOTED, URGENT, FEW, RATED = 2, 3, 5, 6
+RUNS_AT_ONCE = 2  # of the workflow FEW
 
 Place = tuple[int, ...]
 
@@ -99,6 +116,7 @@ class Shape:
     name: str
     body: Sequence
     results: tuple[str, ...]
+    is_bare: bool = False  # its output is its one result itself
     _places: dict[str, Place] = field(default_factory=dict, compare=False)
 
     @property
@@ -141,94 +159,3 @@ def _text(item: Item | Sequence) -> str:
             return " ; ".join(map(_text, item.items))
         case _:
             return type(item).__name__.lower()
-
-
-class _Maker:
-    def __init__(self, draw: random.Random) -> None:
-        self.draw = draw
-        self.count = 0
-        self.guards: tuple[str, ...] = ()
-
-    def sequence(self, known: list[str], depth: int) -> tuple[Sequence, list[str]]:
-        """Return a sequence and what is known behind it."""
-        items: list[Item] = []
-        known = list(known)
-        for _ in range(self.draw.randint(1, 4 if depth == 0 else 2)):
-            maker: Maker = self.draw.choices(list(MAKERS), list(MAKERS.values()))[0]
-            deep = depth >= DEEPEST or self.count >= MOST_CALLS
-            made, nodes = (_Maker.call if deep else maker)(self, known, depth)
-            items += made
-            known += nodes
-        return Sequence(tuple(items)), known
-
-    def call(self, known: list[str], depth: int) -> "Made":
-        kind = self.draw.choices(list(KINDS), list(KINDS.values()))[0]
-        made = self._node(kind, known)
-        return [made], [made.node]
-
-    def parallel(self, known: list[str], depth: int) -> "Made":
-        branches, made = [], []
-        for _ in range(self.draw.randint(2, 3)):
-            branch, after = self.sequence(known, depth + 1)
-            branches.append(branch)
-            made += after[len(known) :]
-        return [Parallel(tuple(branches))], made
-
-    def each(self, known: list[str], depth: int) -> "Made":
-        lister = self._node(LISTER, known)
-        most = self.draw.choice((1, 2, 100))
-        made = self._node(EACH, known, items_from=lister.node, max_parallel=most)
-        return [lister, made], [made.node]
-
-    def guarded(self, known: list[str], depth: int) -> "Made":
-        if not known:
-            return self.call(known, depth)
-        outer, guard = self.guards, self.draw.choice(known)
-        self.guards = (*outer, guard)
-        body, after = self.sequence(known, depth + 1)
-        self.guards = outer
-        return [Guarded(guard, body)], after[len(known) :]
-
-    def pause(self, known: list[str], depth: int) -> "Made":
-        return [Pause()], []
-
-    def meeting(self, known: list[str], depth: int) -> "Made":
-        return [Meeting()], []
-
-    def _node(
-        self, kind: str, known: list[str], *, items_from: str = "", max_parallel: int = 0
-    ) -> Call:
-        self.count += 1
-        uses = self.draw.sample(known, min(len(known), self.draw.randint(0, 3)))
-        if known and known[-1] not in uses and self.draw.random() < 0.7:
-            uses.append(known[-1])
-        node = f"n{self.count}"
-        return Call(node, kind, tuple(uses), items_from, max_parallel, self.guards)
-
-
-Made = tuple[list[Item], list[str]]
-Maker = Callable[[_Maker, list[str], int], Made]
-MAKERS: dict[Maker, int] = {
-    _Maker.call: 10,
-    _Maker.parallel: 5,
-    _Maker.each: 2,
-    _Maker.guarded: 2,
-    _Maker.pause: 1,
-    _Maker.meeting: 1,
-}
-
-
-@cache
-def shape(seed: int, index: int) -> Shape:
-    """Return the seed's workflow of that index; it begins with a step."""
-    draw = rng(seed, "shape", index)
-    maker = _Maker(draw)
-    (first, *_), known = maker.call([], 0)
-    body, known = maker.sequence(known, 0)
-    results = draw.sample(known, min(len(known), 3))
-    return Shape(f"faults/{index}", Sequence((first, *body.items)), tuple(results))
-
-
-def shape_of_run(seed: int, number: int) -> Shape:
-    """Return the workflow that the seed's run of that number belongs to."""
-    return shape(seed, number % WORKFLOWS)

@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from tests.faults.behaviours import ATTEMPTS, COMPENSATE, Behaviour, RunPlan
-from tests.faults.invariants import check
+from tests.faults.invariants import check, limits
+from tests.faults.numbers import ROLLED_BACK
 from tests.faults.records import AttemptRow, Effect, JoinRow, Line, RunRecord, RunRow, StepRow
-from tests.faults.shapes import LIMIT, Call, Parallel, Sequence, Shape
+from tests.faults.shapes import LIMIT, RATE, Call, Parallel, Sequence, Shape
 from tests.faults.values import given, output_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,7 +44,16 @@ class Story:
         nodes = {name: DOOMED if name == doomed else Behaviour() for name in names}
         self.run_id = uuid4()
         row = RunRow(
-            self.run_id, SHAPE.name, NUMBER, "running", "not_needed", None, None, None, START, None
+            self.run_id,
+            SHAPE.name,
+            {"n": NUMBER},
+            "running",
+            "not_needed",
+            None,
+            None,
+            None,
+            START,
+            None,
         )
         self.record = RunRecord(row, RunPlan(NUMBER, SHAPE, nodes, None))
         self.record.joins.append(JoinRow(self.run_id, "parallel-1", 0))
@@ -58,7 +68,10 @@ class Story:
         key = f"{self.run_id}/{node}"
         at = self.tick()
         number = len(lines) + 1
-        lines.append(Line(number, self.run_id, NUMBER, node, attempt, event, key, value, 7, at))
+        step_id = len(self.record.steps)
+        lines.append(
+            Line(number, self.run_id, step_id, NUMBER, node, attempt, event, key, value, 7, at)
+        )
 
     def perform(self, node: str, *, status: str = "succeeded") -> None:
         """Let a node, or a compensation, run once."""
@@ -166,11 +179,24 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     assert check([succeeded(), rolled_back()]) == []
 
 
+def recall(record: RunRecord, *values: int) -> None:
+    """Let the second attempts of n4 draw and recall these values, one after the other."""
+    template = record.lines_of("n4", "started")[0]
+    for value in values:
+        for event in ("drawing", "recalled"):
+            record.lines.append(replace(template, event=event, value=value))
+            template = replace(template, at=template.at + timedelta(milliseconds=1))
+
+
 Change = Callable[[RunRecord], object]
 LATER = START + timedelta(seconds=9)
 
 WRONGS: dict[str, tuple[str, Callable[[], RunRecord], Change]] = {
-    "a rolled back start": ("start", succeeded, lambda r: change_run(r, number=1_000_000 + NUMBER)),
+    "a rolled back start": (
+        "start",
+        succeeded,
+        lambda r: change_run(r, input={"n": ROLLED_BACK + NUMBER}),
+    ),
     "a failure without reason": ("plan", rolled_back, forget_the_plan),
     "a success in spite of a failure": (
         "plan",
@@ -198,6 +224,8 @@ WRONGS: dict[str, tuple[str, Callable[[], RunRecord], Change]] = {
     ),
     "another key": ("I3", rolled_back, lambda r: change_line(r, "n2", "returning", key="other")),
     "a key of two nodes": ("I3", rolled_back, lambda r: share_key(r, "n1", "n2")),
+    "a sub-step with two values": ("I3", succeeded, lambda r: recall(r, 1, 2)),
+    "a sub-step run again": ("I3", succeeded, lambda r: recall(r, 1, 1)),
     "an effect lost": ("I3", succeeded, lambda r: r.effects.clear()),
     "an atomic effect doubled": ("I3", succeeded, lambda r: r.effects.append(r.effects[1])),
     "an atomic effect of a failure": (
@@ -261,6 +289,21 @@ def test_what_is_wrong_is_found(name: str) -> None:
     change(record)
 
     assert invariant in {violation.invariant for violation in check([record])}
+
+
+def test_more_starts_than_a_rate_allows_are_found() -> None:
+    def rated() -> RunRecord:
+        record = succeeded()
+        kinds = [replace(call, kind="rated") for call in SHAPE.calls]
+        shape = replace(SHAPE, body=Sequence(tuple(kinds[:1])), _places={})
+        record.plan = replace(record.plan, shape=shape)
+        record.steps = {"n1": record.steps["n1"]}
+        return record
+
+    records = [rated() for _ in range(RATE + 1)]  # all at the same moments
+
+    assert list(limits.were_kept(records))
+    assert not list(limits.were_kept(records[:RATE]))
 
 
 def test_more_steps_at_once_than_a_limit_allows_are_found() -> None:

@@ -47,9 +47,9 @@ class Fault:
         return f"{self.kind} {self.target}".strip()
 
 
-def timeline(seed: int, *, seconds: float) -> list[Fault]:
-    """Return the faults of a history whose trouble lasts that long, about one a second."""
-    draw = rng(seed, "timeline")
+def timeline(seed: int, *, seconds: float, act: int = 1) -> list[Fault]:
+    """Return the faults of an act whose trouble lasts that long, about one a second."""
+    draw = rng(seed, "timeline", *range(1, act))
     kinds = list(SURE) + draw.choices(list(KINDS), list(KINDS.values()), k=max(0, int(seconds) - 5))
     faults = [
         Fault(draw.uniform(0.5, seconds), kind, draw.choice(WORKERS), draw.random())
@@ -67,4 +67,4 @@ def relay_death(seed: int, boot: int) -> str:
 def clock_shifts(seed: int) -> dict[str, float]:
     """Return the hours by which each process's clock is set apart from the true one."""
     draw = rng(seed, "clocks")
-    return {name: draw.uniform(-30, 30) for name in (*WORKERS, "relay", "starter")}
+    return {name: draw.uniform(-30, 30) for name in (*WORKERS, "relay", "starter", "levers")}

@@ -4,12 +4,17 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from tests.faults.shapes import EACH, LISTER, Call
+from tests.faults.shapes import EACH, LISTER, TASK, Call
 
 
 def output_of(number: int, node: str, values: list[Any]) -> int:
     """Return what a step gives."""
     return zlib.crc32(repr((number, node, values)).encode())
+
+
+def task_output(node: str, given: Any) -> int:
+    """Return what a plain Celery task of a canvas by hand gives."""
+    return zlib.crc32(repr((node, given)).encode())
 
 
 def items_of(number: int, node: str) -> list[int]:
@@ -43,6 +48,9 @@ def result_of(call: Call, number: int, values: Mapping[str, Any], *, missing: se
         return None
     if call.kind == LISTER:
         return items_of(number, call.node)
+    if call.kind == TASK:
+        results = [values[name] for name in call.uses] or [number]
+        return task_output(call.node, results if len(results) > 1 else results[0])
     if call.kind != EACH:
         return output_of(number, call.node, given(call, call.node, number, values))
     # Without a list there is nothing to do for each of.

@@ -1,5 +1,6 @@
 """What every step does: follow the plan, and write down that it did."""
 
+import secrets
 import time
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -8,6 +9,7 @@ from jobs import Context, Done, PermanentFailure, Skip
 from tests.faults.app import bombs, environment, journal
 from tests.faults.app.events import Told
 from tests.faults.behaviours import FREEZE, NAMED, STATEMENTS, Behaviour, plan
+from tests.faults.numbers import number_of
 from tests.faults.values import output_of, undo_of
 
 T = TypeVar("T")
@@ -18,41 +20,59 @@ class Planned(Exception):
 
 
 @overload
-def act(ctx: Context, values: list[Any]) -> int: ...
+def act(ctx: Context, values: list[Any], *, recalls: bool = False) -> int: ...
 @overload
-def act(ctx: Context, values: list[Any], *, output: T) -> T: ...
-def act(ctx: Context, values: list[Any], *, output: Any = None) -> Any:
-    """Do what the plan says for this attempt; return its output, or `Done` of it with undo data."""
-    doing = plan(environment.seed(), ctx.input).nodes[ctx.step]
+def act(ctx: Context, values: list[Any], *, output: T, recalls: bool = False) -> T: ...
+def act(ctx: Context, values: list[Any], *, output: Any = None, recalls: bool = False) -> Any:
+    """Do what the plan says for this attempt; return its output, or `Done` of it with undo data.
+
+    With `recalls` it has a sub-step, whose value every later attempt is to be given.
+    """
+    doing, number = behaviour(ctx), number_of(ctx.input)
+    attempt = journal.attempt(ctx)
     journal.write(ctx, "started", values)
-    death = doing.deaths.get(ctx.attempt)
+    death = doing.deaths.get(attempt)
     _die_at(death, "start")
+    if recalls:
+        journal.write(ctx, "recalled", ctx.run("draw", _drawn, ctx))
     if doing.saves:
         _save(ctx)
     if doing.publishes:
-        ctx.publish(Told(number=ctx.input, node=ctx.step))
+        ctx.publish(Told(run=str(ctx.run_id), node=ctx.step))
     _die_at(death, "saved")
     if death == FREEZE:
         bombs.freeze(partial(journal.has_later_attempt, ctx))
     else:
         time.sleep(doing.work_seconds)
-    if ctx.attempt <= doing.failures:
+    if attempt <= doing.failures:
         journal.write(ctx, "failing")
-        raise Planned(f"attempt {ctx.attempt} of {doing.failures} that fail")
+        raise Planned(f"attempt {attempt} of {doing.failures} that fail")
     if output is None:
-        output = output_of(ctx.input, ctx.step, values)
+        output = output_of(number, ctx.step, values)
     return _end(ctx, doing, death, output)
 
 
+def behaviour(ctx: Context) -> Behaviour:
+    """Return what the plan says of this step; of a retried or forked run it is the mended plan."""
+    planned = plan(environment.seed(), number_of(ctx.input))
+    return (planned.mended if journal.generation(ctx) > 1 else planned).nodes[ctx.step]
+
+
+def _drawn(ctx: Context) -> int:
+    value = secrets.randbelow(2**40)
+    journal.write(ctx, "drawing", value)
+    return value
+
+
 def _save(ctx: Context) -> None:
-    undo = undo_of(ctx.input, ctx.step, ctx.attempt)
+    undo = undo_of(number_of(ctx.input), ctx.step, journal.attempt(ctx))
     journal.write(ctx, "saving", undo)
     ctx.undo_with(undo)
     journal.write(ctx, "saved", undo)
 
 
 def _end(ctx: Context, doing: Behaviour, death: str | None, output: Any) -> Any:
-    undo = undo_of(ctx.input, ctx.step, ctx.attempt)
+    undo = undo_of(number_of(ctx.input), ctx.step, journal.attempt(ctx))
     if doing.ending == "skip":
         raise Skip("as planned")
     if doing.ending == "permanent":

@@ -12,5 +12,5 @@ MET = "fault.met"  # what a meeting waits for; sent straight to the run
 class Told(BaseModel):
     """Who published it."""
 
-    number: int
+    run: str
     node: str

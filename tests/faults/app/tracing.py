@@ -5,10 +5,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from jobs import each, parallel, sleep, wait_for, when
+from jobs import each, hook, parallel, sleep, wait_for, when
 from tests.faults import values
 from tests.faults.app.events import MET
 from tests.faults.shapes import (
+    CHILD,
     EACH,
     SLEEP_SECONDS,
     Call,
@@ -47,6 +48,8 @@ class _Tracer:
 
     def item(self, item: Item) -> None:
         match item:
+            case Call(kind="hooked"):
+                hook(item.node, self.known[item.uses[0]])
             case Call():
                 self.known[item.node] = self.call(item)
             case Parallel():
@@ -66,4 +69,6 @@ class _Tracer:
         if call.kind == EACH:
             items = self.known[call.items_from]
             return each(items, named, given, max_parallel=call.max_parallel)
+        if call.kind == CHILD:
+            return named([self.number, call.node, given])
         return named(given)

@@ -6,8 +6,8 @@ their other halves in `history`, which waits for the ends and replays the messag
 
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.faults.invariants import attempts, ends, limits, order, rollback
-from tests.faults.records import RunRecord
+from tests.faults.invariants import asking, attempts, ends, kin, limits, order, rollback
+from tests.faults.records import Ask, RunRecord
 from tests.faults.report import Violation
 
 Check = Callable[[RunRecord], Iterator[str]]
@@ -21,6 +21,7 @@ CHECKS: list[tuple[str, Check]] = [
     ("I2", attempts.are_numbered_without_gap),
     ("I3", attempts.have_one_key),
     ("I3", attempts.had_their_effects),
+    ("I3", attempts.recalled_one_value),
     ("I4", order.values_were_there),
     ("I4", order.joins_ran_once),
     ("I4", order.lists_were_worked_off),
@@ -35,7 +36,7 @@ CHECKS: list[tuple[str, Check]] = [
 ]
 
 
-def check(found: Sequence[RunRecord]) -> list[Violation]:
+def check(found: Sequence[RunRecord], asks: Sequence[Ask] = ()) -> list[Violation]:
     """Return every violation in the records."""
     of_one = [
         Violation(invariant, message, record)
@@ -43,4 +44,9 @@ def check(found: Sequence[RunRecord]) -> list[Violation]:
         for invariant, judge in CHECKS
         for message in judge(record)
     ]
-    return [*of_one, *limits.were_kept(found)]
+    return [
+        *of_one,
+        *limits.were_kept(found),
+        *kin.agree(found),
+        *asking.were_answered(found, asks),
+    ]

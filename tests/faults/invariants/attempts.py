@@ -19,7 +19,7 @@ SAME_STATEMENT = timedelta(milliseconds=100)
 def _worked(record: RunRecord) -> Iterator[tuple[str, StepRow]]:
     """Yield the rows in which authors' code ran."""
     for node, step in record.steps.items():
-        if step.kind == "step":
+        if step.kind == "step" and not step.inherited:
             yield node, step
 
 
@@ -51,10 +51,14 @@ def are_numbered_without_gap(record: RunRecord) -> Iterator[str]:
         numbers = [one.number for one in record.tries[node]]
         if numbers != list(range(1, step.attempts + 1)):
             yield f"{node} counts {step.attempts} attempts and recorded {numbers}"
-        if step.attempts > MOST:
-            yield f"{node} had {step.attempts} attempts of {ATTEMPTS}"
+        if record.is_pivoted:  # then there is no giving up
+            continue
+        if step.attempts - step.spent > MOST:
+            yield f"{node} had {step.attempts - step.spent} attempts of {ATTEMPTS}"
         late = [
-            line.attempt for line in record.lines_of(node, "started") if line.attempt > ATTEMPTS
+            line.attempt
+            for line in record.lines_of(node, "started")
+            if line.attempt - step.spent > ATTEMPTS
         ]
         if late:
             yield f"{node} ran in attempts {late}, beyond the {ATTEMPTS} allowed"
@@ -117,3 +121,17 @@ def were_lost_by_their_lease(record: RunRecord) -> Iterator[str]:
             died = doing is not None and doing.deaths.get(one.number) in SURE_DEATHS
             if after is not None and after.worker == one.worker and died:
                 yield f"attempt {after.number} of {node} ran on the worker that died: {one.worker}"
+
+
+def recalled_one_value(record: RunRecord) -> Iterator[str]:
+    """A sub-step's value is the same in every attempt, and it is not run again once it is kept."""
+    for node in {line.node for line in record.lines if line.event == "recalled"}:
+        recalled, drawn = record.lines_of(node, "recalled"), record.lines_of(node, "drawing")
+        values = {line.value for line in recalled}
+        if len(values) != 1 or not values <= {line.value for line in drawn}:
+            yield f"{node} recalled {sorted(values)} of {[line.value for line in drawn]}"
+        late = [
+            one for one in drawn if one.at > recalled[0].at and one.attempt not in record.lost(node)
+        ]
+        if late:
+            yield f"attempt {late[0].attempt} of {node} drew again what was kept"

@@ -13,8 +13,8 @@ def _owed(record: RunRecord) -> set[str]:
     done = [
         step
         for node, step in record.forward().items()
-        if step.kind == "step"
-        and shape.call(node).is_compensated
+        if not step.inherited
+        and (step.kind == "child" or (step.kind == "step" and shape.call(node).is_compensated))
         and (
             step.status == "succeeded"
             or (step.status in ("failed", "stopped") and step.undo is not None)
@@ -32,6 +32,10 @@ def undid_each_once(record: RunRecord) -> Iterator[str]:
         if undone:
             yield f"it succeeded, and {', '.join(undone)} was compensated"
         return
+    if record.is_pivoted:
+        if undone or row.rollback != "incomplete":
+            yield f"it is pivoted, its rollback {row.rollback}, compensated are {sorted(undone)}"
+        return
     owed = _owed(record)
     if set(undone) != owed:
         yield f"owed were the compensations of {sorted(owed)}, there are {sorted(undone)}"
@@ -43,7 +47,7 @@ def undid_each_once(record: RunRecord) -> Iterator[str]:
         well = [one for one in record.tries[step.node] if one.outcome == "succeeded"]
         if step.kind == "step" and step.status == "succeeded" and len(well) != 1:
             yield f"{node} was compensated {len(well)} times"
-        if step.status not in ("succeeded", "failed"):
+        if step.status not in ("succeeded", "failed", "resolved"):
             yield f"the compensation of {node} is {step.status}"
 
 
@@ -54,6 +58,8 @@ def went_backwards(record: RunRecord) -> Iterator[str]:
         starts = [line.at for line in record.lines_of(earlier + COMPENSATE, "started")]
         for later, step in undone.items():
             if not starts or not record.plan.shape.precedes(earlier, later):
+                continue
+            if step.spent:  # it had failed, and was tried again when the rollback was resumed
                 continue
             if step.finished_at is None or step.finished_at > min(starts):
                 yield f"{earlier} was compensated before {later} had been"

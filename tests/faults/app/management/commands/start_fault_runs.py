@@ -4,23 +4,27 @@ Every run is started twice with one key, and once in a transaction that is rolle
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from jobs import services
 from jobs.errors import IdempotencyConflict, RunRefused
-from tests.faults.app import environment
+from tests.faults import fixed, numbers
+from tests.faults.app import environment, journal
 from tests.faults.app.events import MET
 from tests.faults.behaviours import AFTER_PEACE, plan
 from tests.faults.seeds import rng
+from tests.faults.shapes import Shape
 
-ROLLED_BACK = 1_000_000  # added to the numbers of runs that must not exist
+ASKS = 12  # for runs of the singleton, and as many for debounced ones
+RUNS_BY_HAND = 3
 
 
 class Command(BaseCommand):
@@ -30,8 +34,8 @@ class Command(BaseCommand):
         todo = sorted(_todo(), key=lambda entry: entry[0])
         first = todo[0][0]
         for at, act in todo:
-            _insist(partial(_wait_until, at - first))
-            _insist(act)
+            insist(partial(_wait_until, at - first))
+            insist(act)
 
 
 def _wait_until(seconds: float) -> None:
@@ -59,7 +63,31 @@ def _todo() -> list[tuple[float, Callable[[], None]]]:
             found.append((at + cancel_after, partial(cancel, number)))
         if number % 2:
             found.append((at + rng(seed, "meet", number).uniform(0.0, 3.0), partial(meet, number)))
-    return found
+    return [*found, *_todo_beside(seed)]
+
+
+def _todo_beside(seed: int) -> Iterator[tuple[float, Callable[[], None]]]:
+    """Yield what concerns the workflows that every history has."""
+    seconds = environment.number(environment.SECONDS)
+    for index in range(ASKS):
+        draw = rng(seed, "ask", index)
+        yield draw.uniform(0.0, seconds), partial(ask, fixed.SINGLE, numbers.SINGLES + index)
+        at = draw.uniform(0.0, seconds)
+        yield at, partial(ask, fixed.DEBOUNCED, numbers.DEBOUNCED + index)
+    for index in range(RUNS_BY_HAND):
+        at = rng(seed, "by hand", index).uniform(0.0, seconds * 0.8)
+        yield at, partial(start_by_hand, numbers.BY_HAND + index)
+
+
+def ask(shape: Shape, number: int) -> None:
+    """Ask for a run that may be one of those that there are."""
+    journal.ask(number, lambda: services.start_workflow(shape.name, number, company="one").pk)
+
+
+def start_by_hand(number: int) -> None:
+    """Start a run of the canvas that was written by hand."""
+    key = f"fault-{number}"
+    services.start_workflow(fixed.HAND.name, number, company="one", idempotency_key=key)
 
 
 def start(number: int) -> None:
@@ -71,20 +99,21 @@ def start(number: int) -> None:
         services.start_workflow(name, number, company=company, idempotency_key=f"fault-{number}")
     try:
         services.start_workflow(
-            name, number + ROLLED_BACK, company=company, idempotency_key=f"fault-{number}"
+            name, number + numbers.ROLLED_BACK, company=company, idempotency_key=f"fault-{number}"
         )
     except IdempotencyConflict:
         pass
     else:
         raise AssertionError(f"run {number}: another input under its key was accepted")
     with transaction.atomic():
-        services.start_workflow(name, number + ROLLED_BACK, company=company)
+        services.start_workflow(name, number + numbers.ROLLED_BACK, company=company)
         transaction.set_rollback(True)
 
 
 def cancel(number: int) -> None:
-    """Cancel a run, if it is not ending already."""
-    services.cancel(_run(number), reason="as planned")
+    """Cancel a run, if it is not ending already or past its point of no return."""
+    with suppress(RunRefused):
+        services.cancel(_run(number), reason="as planned")
 
 
 def meet(number: int) -> None:
@@ -100,11 +129,12 @@ def _run(number: int) -> UUID:
     return found
 
 
-def _insist(act: Callable[[], None]) -> None:
+def insist(act: Callable[[], None]) -> None:
     """Do it, again if the database is away meanwhile; all of it may be done twice."""
     while True:
         try:
             return act()
-        except (DatabaseError, InterfaceError):
+        except (DatabaseError, InterfaceError, psycopg.OperationalError):
             connection.close()
+            journal.forget()
             time.sleep(0.2)
