@@ -77,7 +77,10 @@ def start_workflow(
 def start_child(
     workflow: Workflow[Any, Any], encoded: dict[str, Any], *, parent: int, of: Run
 ) -> Run:
-    """Start the child run of a step; it shares its parent's company, environment and priority."""
+    """Start the child run of a step; it shares its parent's company, environment and priority.
+
+    The step is its key: another's run, or one that waits for quiet, would not be its own.
+    """
     return _start(
         workflow,
         encoded,
@@ -155,7 +158,7 @@ def _start(
 ) -> Run:
     check_size(f"input of {workflow.name}", encoded)
     options = workflow.options_
-    if idempotency_key is None and options.idempotency is not None:
+    if idempotency_key is None and options.idempotency is not None and parent is None:
         idempotency_key = _key(workflow, "idempotency", options.idempotency, encoded)
     check_start(workflow.name, company=company, env=env, idempotency_key=idempotency_key)
     hold = _hold(workflow, delay)
@@ -167,7 +170,7 @@ def _start(
     run.priority = options.priority if priority is None else max(priority, options.priority)
     if options.singleton is not None:
         run.singleton_key = _key(workflow, "singleton", options.singleton, encoded)
-    if options.debounce is not None:
+    if options.debounce is not None and parent is None:
         key = options.debounce.key
         run.debounce_key = "" if key is None else _key(workflow, "debounce", key, encoded)
         hold = max(hold, options.debounce.wait if run.debounce_key is not None else NO_WAIT)
@@ -238,7 +241,8 @@ def _started_before(wanted: Run) -> Run | None:
     if wanted.idempotency_key is not None:
         found = same.filter(idempotency_key=wanted.idempotency_key).first()
         if found is not None:
-            if found.input != wanted.input:
+            # The database's comparison: 1e23 comes back as a whole number, and true is no 1.
+            if not same.filter(pk=found.pk, input=wanted.input).exists():
                 raise IdempotencyConflict(str(wanted.idempotency_key), found.pk)
             return found
     if wanted.singleton_key is not None:
@@ -260,7 +264,7 @@ def _key(
     """Return the key of that option for the input; None, where its function gives None, is none."""
     try:
         found = key(*workflow.decode_input(encoded).values())
-    except Exception as error:  # the author's function, of this input
+    except (Exception, SystemExit) as error:  # the author's function, of this input
         message = f"the key function of {option} failed: {type(error).__name__}: {words(error)}"
         issue = {"loc": (), "msg": message, "type": option}
         raise InvalidInput(f"input of {workflow.name}", [issue]) from error

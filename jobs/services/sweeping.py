@@ -83,9 +83,13 @@ def _give_up(step_run_id: int) -> bool:
 
 
 def _unstarted(step_run_id: int) -> Claim | None:
-    """Return the step as if it were claimed: what its token's way needs to know."""
-    step = StepRun.objects.select_related("run").filter(pk=step_run_id).first()
-    if step is None:
+    """Return the step as if it were claimed: what its token's way needs to know.
+
+    It is locked: a worker that claimed it just before its run was told to stop may start its child.
+    """
+    steps = StepRun.objects.select_for_update(of=("self",), no_key=True).select_related("run")
+    step = steps.filter(pk=step_run_id).first()
+    if step is None or Run.objects.filter(parent_id=step.pk).exists():
         return None
     run = step.run
     return Claim(

@@ -38,12 +38,12 @@ DECLARE
 BEGIN
     SELECT t.id INTO found_id FROM jobs_run AS t
     WHERE t.workflow = p_workflow AND t.company IS NOT DISTINCT FROM p_company AND t.debounce_key = p_key
-      AND t.status = 'queued';
+      AND t.status = 'queued' AND t.stop IS NULL;
     PERFORM FROM jobs_steprun AS t WHERE t.run_id = found_id ORDER BY t.id FOR NO KEY UPDATE;
     now_is := clock_timestamp();
     RETURN QUERY
     UPDATE jobs_run AS t SET input = p_input, deadline_at = now_is + p_hold + p_timeout
-    WHERE t.id = found_id AND t.status = 'queued' RETURNING t.id;
+    WHERE t.id = found_id AND t.status = 'queued' AND t.stop IS NULL RETURNING t.id;
     IF FOUND THEN
         UPDATE jobs_steprun AS t SET due_at = now_is + p_hold, wake_at = now_is + p_hold
         WHERE t.run_id = found_id AND t.status = 'ready';

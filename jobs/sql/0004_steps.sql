@@ -82,7 +82,8 @@ BEGIN
     END IF;
     -- A stopping run starts nothing, but hears how the child runs end that it started. What its worker lost is given
     -- back, and the sweep ends it with the others that must not start.
-    IF s.phase = 'forward' AND r.stop IS NOT NULL AND NOT (s.kind = 'child' AND s.attempts > 0) THEN
+    IF s.phase = 'forward' AND r.stop IS NOT NULL
+       AND NOT (s.kind = 'child' AND EXISTS (SELECT FROM jobs_run AS c WHERE c.parent_id = s.id)) THEN
         UPDATE jobs_steprun AS t
         SET status = 'ready', fence = t.fence + 1, due_at = now_is, wake_at = now_is, lease_until = NULL
         WHERE t.id = s.id AND t.status = 'running';
@@ -114,7 +115,9 @@ BEGIN
     END IF;
     was := s.status;
     UPDATE jobs_steprun AS t
-    SET status = 'running', attempts = t.attempts + CASE WHEN was = 'waiting' AND t.kind IN ('sleep', 'wait', 'child') THEN 0 ELSE 1 END,
+    SET status = 'running',
+        -- One that waited for its code or a place was given its attempt back.
+        attempts = t.attempts + CASE WHEN was = 'waiting' AND t.waiting_for IN ('time', 'event', 'child') THEN 0 ELSE 1 END,
         fence = t.fence + 1, worker = p_worker, started_at = now_is, lease_until = now_is + p_lease,
         wake_at = now_is + p_lease, limit_name = NULL, limit_key = NULL,
         -- Of a sleep or a wait it says that this is over, also to the one who comes after a worker that was lost.

@@ -98,9 +98,13 @@ def enter(
 
 
 def stop(run_id: UUID, *, why: str, error: str | None) -> bool:
-    """Tell a live run to start no further step; False if it was told before or has ended."""
+    """Tell a live run to start no further step; False if it was told before or has ended.
+
+    It lets go of its debounce key: later starts are not to join it.
+    """
     return changed(
-        "UPDATE jobs_run SET stop = %(why)s, error = coalesce(error, %(error)s::jsonb)"
+        "UPDATE jobs_run SET stop = %(why)s, error = coalesce(error, %(error)s::jsonb),"
+        " debounce_key = NULL"
         " WHERE id = %(run)s AND stop IS NULL AND status IN ('queued', 'running', 'waiting')"
         " RETURNING id",
         {"run": run_id, "why": why, "error": error},
@@ -112,7 +116,8 @@ def stop_overdue(*, error: str, limit: int) -> list[UUID]:
     return [
         row[0]
         for row in rows(
-            "UPDATE jobs_run SET stop = 'failed', error = coalesce(error, %(error)s::jsonb)"
+            "UPDATE jobs_run SET stop = 'failed', error = coalesce(error, %(error)s::jsonb),"
+            " debounce_key = NULL"
             " WHERE id IN (SELECT id FROM jobs_run WHERE deadline_at <= clock_timestamp()"
             " AND stop IS NULL AND status IN ('queued', 'running', 'waiting')"
             " ORDER BY deadline_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED) RETURNING id",
@@ -227,7 +232,8 @@ def unstarted_of_stopping(*, run_id: UUID | None = None, limit: int = 1000) -> l
             " WHERE r.stop IS NOT NULL AND r.status IN ('queued', 'running', 'waiting')"
             " AND s.status IN ('ready', 'waiting') AND s.wake_at IS NOT NULL"
             " AND s.phase = 'forward' AND s.generation = r.generation"
-            " AND NOT (s.kind = 'child' AND s.attempts > 0)"
+            " AND NOT (s.kind = 'child' AND EXISTS"
+            " (SELECT FROM jobs_run AS c WHERE c.parent_id = s.id))"
             " AND (%(run)s::uuid IS NULL OR r.id = %(run)s) LIMIT %(limit)s",
             {"run": run_id, "limit": limit},
         )
