@@ -3,6 +3,7 @@
 Each records who and why, and raises `UnknownRun` or `RunRefused` with what is allowed instead.
 """
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +45,8 @@ def cancel(run_id: UUID, *, reason: str, by: str = "") -> bool:
             reached(Point.CANCEL_WRITTEN)
     if accepted:
         reached(Point.CANCELLED)
-        give_up_unstarted(run_id)
+        # In a caller's transaction it would hold the steps' locks with the run's, in no good order.
+        transaction.on_commit(partial(give_up_unstarted, run_id))
     return accepted
 
 

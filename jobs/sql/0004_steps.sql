@@ -175,6 +175,10 @@ BEGIN
             error = CASE WHEN p_stop IS NULL THEN t.error ELSE coalesce(t.error, p_error) END
         WHERE t.id = s.run_id AND t.status IN ('queued', 'running', 'waiting');
     END IF;
+    -- A token that goes to rest looks at its run behind its joins, and one that stops the run has it before them.
+    IF p_way -> 'waits' = 'true' AND s.phase = 'forward' AND jsonb_array_length(p_way -> 'joins') > 0 THEN
+        PERFORM FROM jobs_run AS t WHERE t.id = s.run_id FOR NO KEY UPDATE;
+    END IF;
     SELECT t.stop, t.priority INTO r FROM jobs_run AS t WHERE t.id = s.run_id;
     dies := dies OR s.phase = 'forward' AND r.stop IS NOT NULL;
 

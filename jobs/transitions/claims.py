@@ -118,25 +118,32 @@ def wake_up(row: Sequence[Any]) -> WakeUp:
 
 
 def extend_leases(workers: list[str], *, lease: timedelta) -> int:
-    """Extend the unexpired leases of these workers' steps; one statement. Return how many."""
+    """Extend the unexpired leases of these workers' steps; one statement. Return how many.
+
+    A row that an open transaction has written, as that of an atomic step that saved undo data, is
+    left out: to wait for it would let the leases of all the others run out.
+    """
     return len(
         rows(
             "UPDATE jobs_steprun SET lease_until = clock_timestamp() + %(lease)s,"
-            " wake_at = clock_timestamp() + %(lease)s"
-            " WHERE status = 'running' AND worker = ANY(%(workers)s) AND lease_until >"
-            " clock_timestamp()"
-            " RETURNING id",
+            " wake_at = clock_timestamp() + %(lease)s WHERE id IN ("
+            "SELECT id FROM jobs_steprun WHERE status = 'running' AND worker = ANY(%(workers)s)"
+            " AND lease_until > clock_timestamp() FOR NO KEY UPDATE SKIP LOCKED) RETURNING id",
             {"workers": workers, "lease": lease},
         )
     )
 
 
 def extend_lease(held: Claim, *, lease: timedelta) -> bool:
-    """Extend one step's lease; False if it was lost."""
+    """Extend one step's lease; False if it was lost.
+
+    One that ran out is lost though nobody has taken it: its place under a limit may be another's.
+    """
     return changed(
         "UPDATE jobs_steprun SET lease_until = clock_timestamp() + %(lease)s,"
         " wake_at = clock_timestamp() + %(lease)s"
-        " WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' RETURNING id",
+        " WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'"
+        " AND lease_until > clock_timestamp() RETURNING id",
         {"id": held.id, "fence": held.fence, "lease": lease},
     )
 
@@ -155,7 +162,8 @@ def save_progress(held: Claim, *, fraction: float, note: str, lease: timedelta) 
     return changed(
         "UPDATE jobs_steprun SET progress = %(fraction)s, progress_note = %(note)s,"
         " lease_until = clock_timestamp() + %(lease)s, wake_at = clock_timestamp() + %(lease)s"
-        " WHERE id = %(id)s AND fence = %(fence)s AND status = 'running' RETURNING id",
+        " WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'"
+        " AND lease_until > clock_timestamp() RETURNING id",
         {"id": held.id, "fence": held.fence, "fraction": fraction, "note": note, "lease": lease},
     )
 
