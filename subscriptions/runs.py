@@ -98,7 +98,9 @@ def offer(events: Sequence[Envelope]) -> int:
     met = 0
     while chunk := list(islice(wanted, AT_ONCE)):
         readable = [(event, payload) for event in chunk if (payload := _payload(event)) is not None]
-        met += engine.offer_events([(str(e.type), e.company, payload) for e, payload in readable])
+        met += engine.offer_events(
+            [(str(e.type), e.company, payload, e.recorded_at) for e, payload in readable]
+        )
     return met
 
 

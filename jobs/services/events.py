@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,15 +26,17 @@ def awaited_events(
     return frozenset(waits.awaited(places))
 
 
-def offer_events(events: Sequence[tuple[str, str | None, Any]]) -> int:
-    """Give each `(event_type, company, payload)` to the runs of that company which wait for it;
-    return how many went on. A wait takes one event, the first that matches.
+def offer_events(events: Sequence[tuple[str, str | None, Any, datetime]]) -> int:
+    """Give each `(event_type, company, payload, recorded_at)` to the runs of that company which
+    wait for it and are not younger; return how many went on. A wait takes one event, the first that
+    matches.
     """
+    members = [
+        {"type": event_type, "company": company, "payload": payload, "at": recorded_at.isoformat()}
+        for event_type, company, payload, recorded_at in events
+    ]
     with transaction.atomic():
-        wake_ups = waits.offer(
-            json.dumps([{"type": t, "company": c, "payload": p} for t, c, p in events]),
-            resend=settings.JOBS_RESEND_AFTER,
-        )
+        wake_ups = waits.offer(json.dumps(members), resend=settings.JOBS_RESEND_AFTER)
         send_after_commit(wake_ups)
     return len(wake_ups)
 

@@ -53,8 +53,9 @@ def awaited(
 
 
 def offer(events: str, *, resend: timedelta, step_run_id: int | None = None) -> list[WakeUp]:
-    """Give events, a JSON array of `{"type", "company", "payload"}`, to the waits that they match;
-    of one step, or of all. The first event that matches a wait ends it.
+    """Give events, a JSON array of `{"type", "company", "payload", "at"}`, to the waits that they
+    match; of one step, or of all. The first event that matches a wait ends it; one with an "at",
+    when it was recorded, counts for the runs that are not younger.
     """
     found = rows(
         "SELECT * FROM jobs_offer(%(events)s::jsonb, %(step)s, %(resend)s)",

@@ -1,11 +1,13 @@
 """Lists, conditions, functions, waits and child runs, with messages delivered by hand."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from jobs import services
 from jobs.models import Run, StepRun
+from jobs.transitions.rows import clock
 from tests.jobs import flows, limited, vocabulary
 from tests.jobs.conftest import Post, pass_time
 
@@ -108,6 +110,10 @@ def test_a_year_s_sleep_holds_no_lease_and_no_message(post: Post) -> None:
     assert (found.status, found.output) == ("succeeded", 4)
 
 
+def offer(event_type: str, company: str, payload: dict[str, Any]) -> int:
+    return services.offer_events([(event_type, company, payload, clock())])
+
+
 def test_an_event_ends_a_wait_once_and_its_payload_is_the_value(ways: Post) -> None:
     run = vocabulary.waiting.start("o-1", company="acme")
     other = vocabulary.waiting.start("o-2", company="globex")
@@ -115,16 +121,25 @@ def test_an_event_ends_a_wait_once_and_its_payload_is_the_value(ways: Post) -> N
     assert Run.objects.get(pk=run.pk).waiting_for == "event"
 
     settled = {"order": "o-1", "amount": 5}
-    services.offer_events([("payment.settled", "globex", settled)])
-    services.offer_events([("payment.other", "acme", settled)])
-    services.offer_events([("payment.settled", "acme", {"order": "o-2"})])
+    offer("payment.settled", "globex", settled)
+    offer("payment.other", "acme", settled)
+    offer("payment.settled", "acme", {"order": "o-2"})
     assert ways.waiting == []
-    assert services.offer_events([("payment.settled", "acme", settled)]) == 1
-    assert services.offer_events([("payment.settled", "acme", {**settled, "amount": 6})]) == 0
+    assert offer("payment.settled", "acme", settled) == 1
+    assert offer("payment.settled", "acme", {**settled, "amount": 6}) == 0
     ways.deliver_all()
 
     assert Run.objects.get(pk=run.pk).output == settled
     assert Run.objects.get(pk=other.pk).status == "waiting"
+
+
+def test_an_event_older_than_the_run_does_not_end_its_wait(ways: Post) -> None:
+    before = clock()
+    run = vocabulary.waiting.start("o-1", company="acme")
+    ways.deliver_all()
+
+    assert services.offer_events([("payment.settled", "acme", {"order": "o-1"}, before)]) == 0
+    assert Run.objects.get(pk=run.pk).status == "waiting"
 
 
 def test_a_wait_whose_time_is_over_gives_none(ways: Post) -> None:
@@ -136,7 +151,7 @@ def test_a_wait_whose_time_is_over_gives_none(ways: Post) -> None:
 
     found = Run.objects.get(pk=run.pk)
     assert (found.status, found.output) == ("succeeded", None)
-    assert services.offer_events([("payment.settled", "acme", {"order": "o-1"})]) == 0
+    assert offer("payment.settled", "acme", {"order": "o-1"}) == 0
 
 
 def test_an_event_sent_to_a_run_before_its_wait_counts(ways: Post) -> None:
