@@ -17,6 +17,7 @@ from tests.faults.app import environment
 from tests.faults.app.journal import TABLES
 from tests.faults.cluster import SILENT_SECONDS, Cluster
 from tests.faults.mischief import Mischief
+from tests.faults.numbers import is_ordinary
 from tests.faults.proxy import Proxy
 from tests.faults.report import Blow, Violation, describe
 from tests.faults.timeline import WORKERS, Fault, timeline
@@ -197,6 +198,7 @@ def _kinds(record: records.RunRecord) -> Iterator[str]:
     """Yield what is special about a run."""
     row = record.row
     marks = {
+        "ordinary runs": is_ordinary(row.number) and row.forked_from_id is None,
         "child runs": row.parent_id is not None,
         "forks": row.forked_from_id is not None,
         "retries": record.is_retried,

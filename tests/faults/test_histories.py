@@ -20,15 +20,17 @@ def settings_of_processes(process_environment: Mapping[str, str]) -> Iterator[Ma
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize(("seed", "levers"), [(11, False), (12, True)])
 def test_every_invariant_holds_after_a_history_of_faults(
-    services: EmbeddedServices, settings_of_processes: Mapping[str, str], seed: int
+    services: EmbeddedServices, settings_of_processes: Mapping[str, str], seed: int, levers: bool
 ) -> None:
-    history = History(services, settings_of_processes, seed=seed, seconds=SECONDS, runs=RUNS)
+    history = History(
+        services, settings_of_processes, seed=seed, seconds=SECONDS, runs=RUNS, levers=levers
+    )
 
     outcome = history.play()
 
     if outcome.violations:
         pytest.fail(str(outcome), pytrace=False)
-    assert outcome.counts["runs"] == RUNS
+    assert outcome.counts["ordinary runs"] == RUNS
     assert outcome.counts["attempts lost"] > 0, "the trouble hit nobody; make it worse"
