@@ -5,6 +5,7 @@ deployed steps' queues, and the queue (`lane`) whose message the worker has in h
 """
 
 import json
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,9 @@ from jobs.transitions.claims import Claim
 
 ADMISSION = "jobs.admission"  # the node before a run's first, where its workflow has limits
 WAITING_KINDS = (Kind.SLEEP, Kind.WAIT, Kind.CHILD)
+# Of an `each` or a wide group, and of each queue: one request to SQS. Each worker that a message
+# brings has another sent and goes on with others in place: as many go out as there are workers.
+FIRST_MESSAGES = 10
 CACHED_PLANS = 1_000
 CACHED_WAYS = 20_000
 
@@ -42,17 +46,18 @@ def way_of(held: Claim, *, skip: bool = False) -> str:
     """Return what follows the step, as JSON text; of an item, what follows its `each`."""
     name = held.each or held.node
     if held.is_compensation:
-        way = plan_of(held).after(name)
-        return _way_text(way, held.phase, held.run_queue, held.lane)
+        plan = plan_of(held)
+        return _way_text(plan.after(name), held.phase, held.run_queue, held.lane, plan)
     if not held.is_forward:
         return '{"entry": null, "joins": []}'
     if name == ADMISSION:
-        way = Way(plan_of(held).start(_done(held)), ())
-        return _way_text(way, held.phase, held.run_queue, held.lane)
+        plan = plan_of(held)
+        way = Way(plan.start(_done(held)), ())
+        return _way_text(way, held.phase, held.run_queue, held.lane, plan)
     if held.generation > 1:
         plan = plan_of(held)
         way = plan.after(name, skip=skip, done=_done(held))
-        return _way_text(way, held.phase, held.run_queue, held.lane, waits=_waits(plan))
+        return _way_text(way, held.phase, held.run_queue, held.lane, plan)
     return _forward(held.definition_id, name, skip, held.run_queue, held.lane)
 
 
@@ -60,7 +65,7 @@ def way_of(held: Claim, *, skip: bool = False) -> str:
 def _forward(definition_id: str, name: str, skip: bool, run_queue: str, lane: str) -> str:
     plan = pinned_plan(definition_id)
     way = plan.after(name, skip=skip)
-    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane, waits=_waits(plan))
+    return _way_text(way, StepRun.Phase.FORWARD, run_queue, lane, plan)
 
 
 def _waits(plan: Plan) -> bool:
@@ -94,17 +99,23 @@ def entry_text(entry: Entry, *, phase: str, run_queue: str) -> str:
     return json.dumps(_entry(entry, phase, run_queue, None))
 
 
-def _way_text(way: Way, phase: str, run_queue: str, lane: str, *, waits: bool = False) -> str:
+def _way_text(way: Way, phase: str, run_queue: str, lane: str, plan: Plan) -> str:
     def entry(found: Entry | None) -> dict[str, Any] | None:
         return None if found is None else _entry(found, phase, run_queue, lane)
 
     joins = [{"name": name, "entry": entry(following)} for name, following in way.joins]
-    return json.dumps({"entry": entry(way.entry), "joins": joins, "waits": waits})
+    made: dict[str, Any] = {"entry": entry(way.entry), "joins": joins, "waits": _waits(plan)}
+    if joins and len(plan.nodes) > FIRST_MESSAGES:  # one of its groups may be wide
+        made["lane"] = lane
+    return json.dumps(made)
 
 
 def _entry(entry: Entry, phase: str, run_queue: str, lane: str | None) -> dict[str, Any]:
+    nodes = [_node(node, phase, run_queue) for node in entry.nodes]
+    if len(nodes) > FIRST_MESSAGES:
+        _leave_unsent(entry, nodes, phase, run_queue)
     made: dict[str, Any] = {
-        "nodes": [_node(node, phase, run_queue) for node in entry.nodes],
+        "nodes": nodes,
         "joins": [{"name": name, "live": live} for name, live in entry.joins],
     }
     # One node and a join is what is left of a group in a retried run.
@@ -112,6 +123,17 @@ def _entry(entry: Entry, phase: str, run_queue: str, lane: str | None) -> dict[s
     if is_one and _may_run_in_place(entry.nodes[0], phase, run_queue, lane):
         made["in_place"] = True
     return made
+
+
+def _leave_unsent(entry: Entry, nodes: list[dict[str, Any]], phase: str, run_queue: str) -> None:
+    """Mark what is not to be sent at once: of each queue, the steps behind the first few."""
+    sent: Counter[str] = Counter()
+    for node, made in zip(entry.nodes, nodes, strict=True):
+        queue = made["queue"]
+        sent[queue] += 1
+        may_wait = node.is_work and _may_run_in_place(node, phase, run_queue, queue)
+        if sent[queue] > FIRST_MESSAGES and may_wait:
+            made["unsent"] = True
 
 
 def _node(node: Node, phase: str, run_queue: str) -> dict[str, Any]:

@@ -16,6 +16,9 @@ class StepRun(models.Model):
     worker is given up. `undo` is SQL NULL when the step left none. `spent` are attempts of earlier
     rounds, which no longer count.
 
+    `unsent` marks a step of a wide group that is ready and has no message yet: a worker that comes
+    to another step of the run takes it, or has it sent; at the latest the sweep does.
+
     An item of an `each` has its node in `each`, its index in `item` and its input in `value`. It is
     pooled while it is ready without a `wake_at`: whoever ends another item takes it. `inherited`
     marks what a forked run was given; its source compensates it.
@@ -52,6 +55,7 @@ class StepRun(models.Model):
     item = models.PositiveIntegerField(null=True, blank=True)
     value = models.JSONField(null=True, blank=True)
     inherited = models.BooleanField(default=False, db_default=False)
+    unsent = models.BooleanField(default=False, db_default=False)
     needs = models.JSONField(default=list)
     attempts = models.PositiveIntegerField(default=0)
     spent = models.PositiveIntegerField(default=0, db_default=0)
@@ -94,6 +98,12 @@ class StepRun(models.Model):
                 fields=["run", "generation", "each", "item"],
                 condition=models.Q(each__isnull=False, status="ready", wake_at__isnull=True),
                 name="jobs_steprun_pooled",
+            ),
+            # Read by whoever comes to a step of the same run.
+            models.Index(
+                fields=["run", "generation", "id"],
+                condition=models.Q(unsent=True, status="ready"),
+                name="jobs_steprun_unsent",
             ),
             # Read by claims where a run of higher priority may be ready on the same queue.
             models.Index(

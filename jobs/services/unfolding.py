@@ -12,11 +12,7 @@ from jobs.plan import Node, references
 from jobs.services.sending import send_after_commit
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim
-from jobs.ways import queue_of
-
-# One request to SQS. Workers go on with other items in place, and each that a message brings has
-# another message sent: as many as there are workers to hear them.
-FIRST = 10
+from jobs.ways import FIRST_MESSAGES, queue_of
 
 
 def unfold(held: Claim, node: Node, items: list[Any] | None) -> bool:
@@ -35,7 +31,7 @@ def unfold(held: Claim, node: Node, items: list[Any] | None) -> bool:
             queue=queue_of(node, held.run_queue),
             needs=json.dumps(needs),
             at_once=node.extra["max_parallel"],
-            first=FIRST,
+            first=FIRST_MESSAGES,
             resend=settings.JOBS_RESEND_AFTER,
         )
         if wake_ups is None:

@@ -2,7 +2,8 @@
 -- for is read by a fresh statement. Locks go from the leaf to the root: step, join, outer join, run.
 
 -- Make nodes ready, and the joins of the groups entered with them. p_entry is
--- {"nodes": [{"node", "step", "kind", "queue", "needs"}], "joins": [{"name", "live"}]}.
+-- {"nodes": [{"node", "step", "kind", "queue", "needs", "unsent"}], "joins": [{"name", "live"}]}. Returned is what to
+-- send; nodes with "unsent" are sent, or taken, when workers come to others of the run.
 CREATE OR REPLACE FUNCTION jobs_enter(
     p_run uuid, p_generation int, p_phase text, p_entry jsonb, p_priority int, p_due timestamptz, p_wake timestamptz
 ) RETURNS TABLE (id bigint, node text, step text, kind text, queue text)
@@ -17,16 +18,20 @@ BEGIN
         ON CONFLICT (run_id, generation, name) DO UPDATE SET live = excluded.live, cut = false WHERE j.live = 0;
     END IF;
     RETURN QUERY
-    INSERT INTO jobs_steprun AS s (run_id, generation, node, step, kind, phase, status, queue, priority, needs, attempts,
-                                   fence, due_at, wake_at, created_at)
-    SELECT p_run, p_generation, n.node, n.step, n.kind, p_phase, 'ready', n.queue, p_priority, n.needs, 0, 0,
-           p_due, p_wake, clock_timestamp()
-    FROM jsonb_to_recordset(p_entry -> 'nodes') AS n (node text, step text, kind text, queue text, needs jsonb)
-    ON CONFLICT (run_id, generation, node) DO UPDATE
-        SET status = 'ready', spent = s.attempts, error = NULL, finished_at = NULL, due_at = excluded.due_at,
-            wake_at = excluded.wake_at
-        WHERE s.phase = 'compensation' AND s.status = 'failed'
-    RETURNING s.id, s.node::text, s.step::text, s.kind::text, s.queue::text;
+    WITH entered AS (
+        INSERT INTO jobs_steprun AS s (run_id, generation, node, step, kind, phase, status, queue, priority, needs,
+                                       attempts, fence, due_at, wake_at, created_at, unsent)
+        SELECT p_run, p_generation, n.node, n.step, n.kind, p_phase, 'ready', n.queue, p_priority, n.needs, 0, 0,
+               p_due, p_wake, clock_timestamp(), coalesce(n.unsent, false)
+        FROM jsonb_to_recordset(p_entry -> 'nodes')
+             AS n (node text, step text, kind text, queue text, needs jsonb, unsent boolean)
+        ON CONFLICT (run_id, generation, node) DO UPDATE
+            SET status = 'ready', spent = s.attempts, error = NULL, finished_at = NULL, due_at = excluded.due_at,
+                wake_at = excluded.wake_at
+            WHERE s.phase = 'compensation' AND s.status = 'failed'
+        RETURNING s.id, s.node::text, s.step::text, s.kind::text, s.queue::text, s.unsent
+    )
+    SELECT e.id, e.node, e.step, e.kind, e.queue FROM entered AS e WHERE NOT e.unsent;
 END $$;
 
 -- The outputs that a step needs and its worker does not have; of a compensation, its step's undo data or output.
@@ -38,9 +43,44 @@ LANGUAGE sql STABLE AS $$
       AND o.node = ANY (ARRAY(SELECT jsonb_array_elements_text(p_needs))) AND o.node <> ALL (p_have)
 $$;
 
+-- Choose a step that was not sent yet to be sent now: an item of the `each` p_each, as long as that has room, else
+-- one of a wide group, of the queue p_queue.
+CREATE OR REPLACE FUNCTION jobs_one_more(p_run uuid, p_generation int, p_each text, p_queue text, p_wake interval)
+RETURNS TABLE (id bigint, node text, step text, kind text, queue text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    now_is timestamptz := clock_timestamp();
+    found_id bigint;
+BEGIN
+    IF p_each IS NULL THEN
+        RETURN QUERY
+        UPDATE jobs_steprun AS t SET unsent = false, wake_at = now_is + p_wake
+        WHERE t.id = (
+            SELECT p.id FROM jobs_steprun AS p
+            WHERE p.run_id = p_run AND p.generation = p_generation AND p.unsent AND p.status = 'ready'
+              AND p.queue = p_queue AND p.due_at <= now_is
+            ORDER BY p.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING t.id, t.node::text, t.step::text, t.kind::text, t.queue::text;
+        RETURN;
+    END IF;
+    SELECT p.id INTO found_id FROM jobs_steprun AS p
+    WHERE p.run_id = p_run AND p.generation = p_generation AND p.each = p_each AND p.status = 'ready' AND p.wake_at IS NULL
+      AND EXISTS (SELECT FROM jobs_join AS t WHERE t.run_id = p_run AND t.generation = p_generation
+                                               AND t.name = p_each AND t.live < t.most)
+    ORDER BY p.item LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN RETURN; END IF;
+    -- The token of whoever asks keeps the join open meanwhile.
+    UPDATE jobs_join AS t SET live = t.live + 1
+    WHERE t.run_id = p_run AND t.generation = p_generation AND t.name = p_each AND t.live < t.most;
+    IF NOT FOUND THEN RETURN; END IF;
+    RETURN QUERY
+    UPDATE jobs_steprun AS t SET due_at = now_is, wake_at = now_is + p_wake WHERE t.id = found_id
+    RETURNING t.id, t.node::text, t.step::text, t.kind::text, t.queue::text;
+END $$;
+
 -- Take a step for one attempt: a ready or waiting one that is due, or one whose worker let its lease expire.
 -- Where another run of higher priority is ready on the queue, that one is taken, and the first is sent again.
--- A message that brought a worker to an item of an `each` says that workers are free: one item more is sent.
+-- A message that brought a worker says that workers are free: one more is sent of a wide group, or of an `each`.
 CREATE OR REPLACE FUNCTION jobs_claim(p_id bigint, p_worker text, p_lease interval) RETURNS TABLE (
     verdict text, id bigint, run_id uuid, generation int, node text, step text, kind text, phase text, attempts int,
     spent int, fence bigint, resumed boolean, each text, value jsonb, output jsonb, queue text, definition_id text,
@@ -49,7 +89,7 @@ CREATE OR REPLACE FUNCTION jobs_claim(p_id bigint, p_worker text, p_lease interv
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    s jobs_steprun; better jobs_steprun; more jobs_steprun; r jobs_run;
+    s jobs_steprun; better jobs_steprun; r jobs_run;
     now_is timestamptz;
     was text;
 BEGIN
@@ -93,25 +133,12 @@ BEGIN
         UPDATE jobs_run AS t SET status = 'running', waiting_for = NULL, started_at = coalesce(t.started_at, now_is)
         WHERE t.id = s.run_id AND t.status IN ('queued', 'waiting');
     END IF;
-    IF s.status = 'ready' AND s.each IS NOT NULL AND s.attempts = s.spent AND (s.phase <> 'forward' OR r.stop IS NULL) THEN
-        SELECT * INTO more FROM jobs_steprun AS p
-        WHERE p.run_id = s.run_id AND p.generation = s.generation AND p.each = s.each
-          AND p.status = 'ready' AND p.wake_at IS NULL
-          AND EXISTS (SELECT FROM jobs_join AS t WHERE t.run_id = s.run_id AND t.generation = s.generation
-                                                   AND t.name = s.each AND t.live < t.most)
-        ORDER BY p.item LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            -- This item's own token keeps the join open meanwhile.
-            UPDATE jobs_join AS t SET live = t.live + 1
-            WHERE t.run_id = s.run_id AND t.generation = s.generation AND t.name = s.each AND t.live < t.most;
-            IF FOUND THEN
-                UPDATE jobs_steprun AS t SET due_at = now_is, wake_at = now_is + p_lease WHERE t.id = more.id;
-                RETURN QUERY SELECT 'ready', more.id, more.run_id, more.generation::int, more.node::text, more.step::text,
-                    more.kind::text, more.phase::text, NULL::int, NULL::int, NULL::bigint, false, NULL::text, NULL::jsonb,
-                    NULL::jsonb, more.queue::text, NULL::text, NULL::text, r.company::text, NULL::text, NULL::text,
-                    NULL::jsonb, NULL::text, NULL::int, NULL::boolean, NULL::jsonb, NULL::jsonb;
-            END IF;
-        END IF;
+    IF s.status = 'ready' AND s.attempts = s.spent AND (s.phase <> 'forward' OR r.stop IS NULL) THEN
+        RETURN QUERY SELECT 'ready', m.id, s.run_id, s.generation::int, m.node, m.step, m.kind, s.phase::text, NULL::int,
+            NULL::int, NULL::bigint, false, NULL::text, NULL::jsonb, NULL::jsonb, m.queue, NULL::text, NULL::text,
+            r.company::text, NULL::text, NULL::text, NULL::jsonb, NULL::text, NULL::int, NULL::boolean, NULL::jsonb,
+            NULL::jsonb
+        FROM jobs_one_more(s.run_id, s.generation, s.each, s.queue, p_lease) AS m;
     END IF;
     was := s.status;
     UPDATE jobs_steprun AS t
@@ -133,7 +160,8 @@ END $$;
 
 -- Write a step's one outcome under the fencing token of its claim, and move its token on: to what follows it, or
 -- to the joins around it, as far as it goes. p_way is {"entry", "joins": [{"name", "entry"}]}: of an item of an
--- `each`, that of the `each`; with "waits" the plan has nodes that wait. An entry with "in_place" is one node, which p_worker (not NULL) takes at once.
+-- `each`, that of the `each`; with "waits" the plan has nodes that wait, with "lane" it has groups whose steps are
+-- not all sent, and that is the queue of those that p_worker may take. An entry with "in_place" is one node, which p_worker (not NULL) takes at once.
 -- p_dies: nothing behind it is to run; p_cut: nor behind the groups around it; p_stop: the run is to stop.
 -- Without p_fence it is for a step that waits for its start, which is not to start any more.
 -- Verdicts: lost, left (others of its group are live), ready and claimed (the steps that follow), ended (the run
@@ -245,6 +273,11 @@ BEGIN
         WHERE t.run_id = s.run_id AND t.generation = s.generation AND t.name = level ->> 'name'
         RETURNING t.live, t.cut INTO j;
         IF j.live > 0 THEN
+            IF p_way ->> 'lane' IS NOT NULL AND (s.phase <> 'forward' OR r.stop IS NULL) THEN
+                RETURN QUERY SELECT * FROM jobs_take_unsent(s.run_id, s.generation, s.phase, p_way ->> 'lane', p_have,
+                                                            p_worker, p_lease, p_resend);
+                IF FOUND THEN RETURN; END IF;
+            END IF;
             IF p_way -> 'waits' = 'true' AND s.phase = 'forward' THEN
                 PERFORM jobs_rest(s.run_id, s.generation, (
                     SELECT t.waiting_for FROM jobs_steprun AS t
@@ -273,6 +306,37 @@ BEGIN
     END IF;
     UPDATE jobs_run AS t SET turn_at = now_is WHERE t.id = s.run_id;
     verdict := 'turn'; RETURN NEXT;
+END $$;
+
+-- A branch has ended and others are live: take one that was not sent yet, or send it where there is no p_worker.
+CREATE OR REPLACE FUNCTION jobs_take_unsent(
+    p_run uuid, p_generation int, p_phase text, p_lane text, p_have text[], p_worker text, p_lease interval,
+    p_resend interval
+) RETURNS TABLE (
+    verdict text, id bigint, node text, step text, kind text, queue text, each text, attempts int, spent int, fence bigint,
+    value jsonb, outputs jsonb
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    now_is timestamptz := clock_timestamp();
+BEGIN
+    IF p_worker IS NULL THEN
+        RETURN QUERY SELECT 'ready', m.id, m.node, m.step, m.kind, m.queue, NULL::text, NULL::int, NULL::int, NULL::bigint,
+            NULL::jsonb, NULL::jsonb
+        FROM jobs_one_more(p_run, p_generation, NULL, p_lane, p_resend) AS m;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    UPDATE jobs_steprun AS t
+    SET status = 'running', unsent = false, attempts = t.attempts + 1, fence = t.fence + 1, worker = p_worker,
+        started_at = now_is, lease_until = now_is + p_lease, wake_at = now_is + p_lease
+    WHERE t.id = (
+        SELECT p.id FROM jobs_steprun AS p
+        WHERE p.run_id = p_run AND p.generation = p_generation AND p.unsent AND p.status = 'ready' AND p.phase = p_phase
+          AND p.queue = p_lane AND p.due_at <= now_is
+        ORDER BY p.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING 'claimed', t.id, t.node::text, t.step::text, t.kind::text, t.queue::text, t.each::text, t.attempts, t.spent,
+        t.fence, t.value, jobs_outputs(p_run, p_generation, p_phase, t.needs, p_have);
 END $$;
 
 -- What follows a step: taken at once where it is one node that may run in place, else made ready.
@@ -432,7 +496,7 @@ CREATE OR REPLACE FUNCTION jobs_due(p_resend interval, p_limit int)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text)
 LANGUAGE sql AS $$
     UPDATE jobs_steprun AS s
-    SET wake_at = clock_timestamp() + CASE WHEN s.status = 'ready'
+    SET unsent = false, wake_at = clock_timestamp() + CASE WHEN s.status = 'ready'
         THEN greatest(p_resend, least(clock_timestamp() - s.due_at, 8 * p_resend)) ELSE p_resend END
     FROM (
         SELECT d.id FROM jobs_steprun AS d

@@ -145,7 +145,7 @@ class Opaque:
     ("fn", "says"),
     [
         (object(), "has no name to store"),
-        (lambda: 1, "cannot take 1 values"),
+        (lambda: 1, "cannot take 1 value"),
         (lambda value, opaque=Opaque(): value, "cannot be stored"),  # noqa: B008 - the point
     ],
 )

@@ -1,4 +1,4 @@
-"""Send as many items of an `each` as there are workers, and bring the functions up to date."""
+"""Send of an `each` and a wide group what workers come for; the functions as they are now."""
 
 from importlib.resources import files
 
@@ -12,6 +12,17 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("join", "most", models.IntegerField(null=True, blank=True)),
+        migrations.AddField(
+            "steprun", "unsent", models.BooleanField(default=False, db_default=False)
+        ),
+        migrations.AddIndex(
+            "steprun",
+            models.Index(
+                condition=models.Q(unsent=True, status="ready"),
+                fields=["run", "generation", "id"],
+                name="jobs_steprun_unsent",
+            ),
+        ),
         migrations.RunSQL(
             [
                 # It takes one more argument than it did.
