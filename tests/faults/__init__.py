@@ -1,5 +1,7 @@
 """Histories of random workflows under kills, lost messages and restarts, checked from the tables.
 
-`shapes`, `behaviours`, `timeline` and `mischief` derive everything from a seed; `history` plays it
-on real processes, `records` reads what is left, `invariants` judges it.
+`shapes`, `drawing`, `behaviours`, `timeline` and `mischief` derive everything from a seed, `fixed`
+holds what every history has; `history` plays it on real processes, in two acts: runs are started,
+and then levers pulled on those that have ended. `records` reads what is left, `invariants` judges
+it.
 """

@@ -11,7 +11,8 @@ import pytest
 from tests.faults.behaviours import ATTEMPTS, COMPENSATE, Behaviour, RunPlan
 from tests.faults.invariants import check, limits
 from tests.faults.numbers import ROLLED_BACK
-from tests.faults.records import AttemptRow, Effect, JoinRow, Line, RunRecord, RunRow, StepRow
+from tests.faults.records import RunRecord
+from tests.faults.rows import AttemptRow, Effect, JoinRow, Line, RunRow, StepRow
 from tests.faults.shapes import LIMIT, RATE, Call, Parallel, Sequence, Shape
 from tests.faults.values import given, output_of
 

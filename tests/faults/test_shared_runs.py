@@ -11,7 +11,8 @@ import pytest
 from tests.faults import fixed, numbers
 from tests.faults.behaviours import RunPlan
 from tests.faults.invariants import asking, kin
-from tests.faults.records import Ask, Line, RunRecord, RunRow, StepRow
+from tests.faults.records import RunRecord
+from tests.faults.rows import Ask, Line, RunRow, StepRow
 from tests.faults.shapes import CHILD, Call, Sequence, Shape
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,8 +7,9 @@ their other halves in `history`, which waits for the ends and replays the messag
 from collections.abc import Callable, Iterator, Sequence
 
 from tests.faults.invariants import asking, attempts, ends, kin, limits, order, rollback
-from tests.faults.records import Ask, RunRecord
+from tests.faults.records import RunRecord
 from tests.faults.report import Violation
+from tests.faults.rows import Ask
 
 Check = Callable[[RunRecord], Iterator[str]]
 

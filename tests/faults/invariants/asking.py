@@ -5,8 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from tests.faults import fixed, numbers
-from tests.faults.records import Ask, RunRecord
+from tests.faults.records import RunRecord
 from tests.faults.report import Violation
+from tests.faults.rows import Ask
 
 
 def were_answered(found: Sequence[RunRecord], asks: Sequence[Ask]) -> Iterator[Violation]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from tests.faults.behaviours import ATTEMPTS, SURE_DEATHS
-from tests.faults.records import RunRecord, StepRow
+from tests.faults.records import RunRecord
+from tests.faults.rows import StepRow
 
 WELL = frozenset({"succeeded", "skipped"})
 # An attempt more is counted where the last worker never came back: it records the loss.

@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.faults.behaviours import Behaviour
 from tests.faults.numbers import ROLLED_BACK
-from tests.faults.records import AttemptRow, RunRecord
+from tests.faults.records import RunRecord
+from tests.faults.rows import AttemptRow
 from tests.faults.shapes import CHILD, MILD
 from tests.faults.values import holds, result_of
 

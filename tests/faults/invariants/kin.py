@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from tests.faults.behaviours import COMPENSATE
 from tests.faults.numbers import child_number
-from tests.faults.records import RunRecord, StepRow
+from tests.faults.records import RunRecord
 from tests.faults.report import Violation
+from tests.faults.rows import StepRow
 from tests.faults.shapes import CHILD
 from tests.faults.values import given
 

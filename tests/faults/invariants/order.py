@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from tests.faults.app.tracing import MEETING_SECONDS
-from tests.faults.records import Line, RunRecord
+from tests.faults.records import RunRecord
+from tests.faults.rows import Line
 from tests.faults.shapes import EACH, SLEEP_SECONDS
 from tests.faults.values import given, holds
 
