@@ -83,6 +83,7 @@ class Relay:
         self._swept_at = time.monotonic()
         if self._swept_at - self._pruned_at >= PRUNE_EVERY:
             engine.prune(limit=PRUNED_AT_ONCE)
+            engine.prune_firings(limit=PRUNED_AT_ONCE)
             self._pruned_at = self._swept_at
 
     def _hang_up(self) -> None:

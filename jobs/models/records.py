@@ -61,6 +61,12 @@ class Firing(models.Model):
                 condition=models.Q(outcome="queued"),
                 name="jobs_firing_queued",
             ),
+            # Read by prune.
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(run=None),
+                name="jobs_firing_runless",
+            ),
         ]
 
     def __str__(self) -> str:

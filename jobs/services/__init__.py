@@ -3,7 +3,7 @@
 from jobs.services.advancing import complete, fail, postpone, wait_for_code
 from jobs.services.events import awaited_events, offer_events, send_event
 from jobs.services.levers import cancel, fork, resolve, resume_rollback, retry
-from jobs.services.pruning import prune
+from jobs.services.pruning import prune, prune_firings
 from jobs.services.starting import start, start_many, start_workflow
 from jobs.services.sweeping import give_up_unstarted, sweep
 
@@ -17,6 +17,7 @@ __all__ = [
     "offer_events",
     "postpone",
     "prune",
+    "prune_firings",
     "resolve",
     "resume_rollback",
     "retry",

@@ -19,7 +19,7 @@ from rich.console import Console
 from jobs import keys, services
 from jobs.management import terminal
 from jobs.management.commands import start
-from jobs.models import Action, Run
+from jobs.models import Action, Firing, Run
 from tests.jobs import flows, told
 from tests.jobs.conftest import Post
 
@@ -341,6 +341,14 @@ def test_prune_removes_finished_runs_past_their_retention_in_batches(post: Post)
     assert call("prune", "--batch", 2).strip() == "5 runs removed"
     assert set(Run.objects.values_list("pk", flat=True)) == {kept.pk, live.pk}
     assert refusal("prune", "--batch", 0)[0] == 2
+    assert refusal("prune", "--batch", 1001)[0] == 2
+
+
+def test_prune_tells_of_the_slots_that_it_removed(db: None) -> None:
+    for slot in ("2020-01-01T00:00Z", "2020-01-02T00:00Z"):
+        Firing.objects.create(workflow="old", slot=slot, outcome="skipped", created_at=slot)
+
+    assert call("prune").strip() == "0 runs removed, and 1 slot of schedules"
 
 
 def test_a_key_is_printed_once_and_opens_the_api(transactional_db: None) -> None:

@@ -1,12 +1,15 @@
-"""Retention: finished runs go, live ones and their writers do not notice."""
+"""Retention: finished runs go, live ones and their writers do not notice; so do old slots."""
 
 import threading
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from jobs import services
-from jobs.models import Attempt, Run, StepRun
+from jobs import Every, services, workflow
+from jobs.models import Attempt, Firing, Run, StepRun
+from jobs.transitions.rows import clock
 from tests.jobs import flows, vocabulary
 from tests.jobs.conftest import Post
 
@@ -106,3 +109,63 @@ def test_a_run_that_somebody_holds_is_left_for_the_next_time(post: Post) -> None
 
     assert removed == 1
     assert services.prune(limit=10) == 1
+
+
+# The slots of schedules ---------------------------------------------------------------------------
+
+
+def fired(days: int, *, filled: int | None = None, outcome: str = "started") -> Firing:
+    """Insert the firing of a slot so many days ago, `filled` days ago if a backfill did it."""
+    now = clock()
+    return Firing.objects.create(
+        workflow="old",
+        slot=now - timedelta(days=days),
+        outcome=outcome,
+        created_at=now - timedelta(days=days if filled is None else filled),
+    )
+
+
+def prune_firings(limit: int = 1000) -> set[int]:
+    """Prune once, and return the ids of the firings that are left."""
+    services.prune_firings(limit=limit)
+    return set(Firing.objects.values_list("pk", flat=True))
+
+
+def test_slots_are_forgotten_after_400_days_unless_someone_may_ask_for_them(post: Post) -> None:
+    run: Any = flows.chain.start(1, company="acme")
+    with_run = fired(500)
+    Firing.objects.filter(pk=with_run.pk).update(run=run.pk)
+    gone = [fired(401), fired(402, outcome="skipped")]
+    kept = [with_run, fired(399), fired(450, outcome="queued"), fired(800, filled=1)]
+
+    assert prune_firings() == {firing.pk for firing in kept}
+    assert not Firing.objects.filter(pk__in=[firing.pk for firing in gone]).exists()
+
+
+def test_a_workflow_s_newest_slot_is_never_forgotten(db: None) -> None:
+    fired(2000)
+    newest = fired(1000)
+
+    assert prune_firings() == {newest.pk}
+
+
+def test_a_slot_is_remembered_for_as_long_as_it_may_be_caught_up(
+    db: None, forget_definitions: None
+) -> None:
+    workflow(name="old", schedule=Every(days=1, catch_up=timedelta(days=800)))(start_one)
+    fired(801)
+    kept = [fired(799), fired(1)]
+
+    assert prune_firings() == {firing.pk for firing in kept}
+
+
+def start_one() -> int:
+    return flows.plain(1)
+
+
+def test_slots_are_forgotten_in_pieces_the_oldest_first(db: None) -> None:
+    firings = [fired(days) for days in (600, 500, 450, 1)]
+
+    assert prune_firings(limit=2) == {firing.pk for firing in firings[2:]}
+    assert services.prune_firings(limit=2) == 1
+    assert services.prune_firings(limit=2) == 0
