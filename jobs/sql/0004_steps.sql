@@ -500,7 +500,7 @@ LANGUAGE sql AS $$
         THEN greatest(p_resend, least(clock_timestamp() - s.due_at, 8 * p_resend)) ELSE p_resend END
     FROM (
         SELECT d.id FROM jobs_steprun AS d
-        WHERE d.status IN ('ready', 'running', 'waiting') AND d.wake_at <= clock_timestamp()
+        WHERE d.status IN ('ready', 'running', 'waiting') AND d.wake_at <= statement_timestamp()
         ORDER BY d.wake_at LIMIT p_limit
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS due, jobs_run AS r

@@ -118,7 +118,7 @@ def stop_overdue(*, error: str, limit: int) -> list[UUID]:
         for row in rows(
             "UPDATE jobs_run SET stop = 'failed', error = coalesce(error, %(error)s::jsonb),"
             " debounce_key = NULL"
-            " WHERE id IN (SELECT id FROM jobs_run WHERE deadline_at <= clock_timestamp()"
+            " WHERE id IN (SELECT id FROM jobs_run WHERE deadline_at <= statement_timestamp()"
             " AND stop IS NULL AND status IN ('queued', 'running', 'waiting')"
             " ORDER BY deadline_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED) RETURNING id",
             {"error": error, "limit": limit},
@@ -142,7 +142,7 @@ def turning(*, older_than: timedelta, limit: int) -> list[UUID]:
     return [
         row[0]
         for row in rows(
-            "SELECT id FROM jobs_run WHERE turn_at <= clock_timestamp() - %(age)s::interval"
+            "SELECT id FROM jobs_run WHERE turn_at <= statement_timestamp() - %(age)s::interval"
             " ORDER BY turn_at LIMIT %(limit)s",
             {"age": older_than, "limit": limit},
         )
@@ -263,7 +263,7 @@ def prune(*, limit: int) -> int:
     """
     found = rows(
         "WITH gone AS MATERIALIZED (SELECT r.id FROM jobs_run AS r"
-        " WHERE r.expires_at <= clock_timestamp() AND r.finished_at IS NOT NULL"
+        " WHERE r.expires_at <= statement_timestamp() AND r.finished_at IS NOT NULL"
         " AND NOT EXISTS (SELECT FROM jobs_steprun AS s WHERE s.run_id = r.id"
         " AND s.status IN ('ready', 'running', 'waiting'))"
         # A child run stays as long as the run that may have to undo it.
