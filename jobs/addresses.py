@@ -219,6 +219,6 @@ def _import(module: str, name: str) -> Any:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError):
+    except Exception:  # a module that fails while it is imported is as good as none
         return None
     return found

@@ -68,11 +68,14 @@ def arguments_of(work: Work, held: Claim) -> dict[str, Any] | InvalidInput:
     if not held.is_forward:
         return _error_argument(work, held)
     node = node_of(held)
-    values = {
-        name: evaluate(expression, output=held.outputs.get, inputs=held.input)
-        for name, expression in node.inputs.items()
-        if not (node.kind == Kind.EACH and name == "items")
-    }
+    try:
+        values = {
+            name: evaluate(expression, output=held.outputs.get, inputs=held.input)
+            for name, expression in node.inputs.items()
+            if not (node.kind == Kind.EACH and name == "items")
+        }
+    except InvalidInput as error:
+        return error
     refusal = _too_large(held, node, values)
     if refusal is not None:
         return refusal

@@ -107,6 +107,8 @@ def _perform(held: Claim, worker: str | None) -> Claim | None:
     if held.kind not in WORK and held.attempt > TRIES:
         message = f"no worker survived it; {TRIES} tries"
         return fail(held, error=error_json("WorkerLost", message, held.node))
+    if held.unreadable is not None:
+        return fail(held, error=error_json("InvalidInput", held.unreadable, held.node))
     try:
         return KINDS[held.kind](held, worker)
     except (UnknownStep, UnknownFunction, UnknownWorkflow) as error:

@@ -19,6 +19,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from jobs.errors import InvalidInput
+
 Expression = dict[str, Any]
 COMPENSATE = ".compensate"
 
@@ -309,7 +311,10 @@ def references(expression: Expression) -> Iterator[str]:
 def evaluate(
     expression: Expression, *, output: Callable[[str], Any], inputs: Mapping[str, Any]
 ) -> Any:
-    """Return the expression's JSON value; `output` looks a node's up, `inputs` is the run's."""
+    """Return the expression's JSON value; `output` looks a node's up, `inputs` is the run's.
+
+    Raises `InvalidInput` where a value does not have the part that is named; of None all are None.
+    """
     if "$value" in expression:
         return expression["$value"]
     if "$list" in expression:
@@ -324,5 +329,15 @@ def evaluate(
         }
     value = output(expression["$ref"]) if "$ref" in expression else inputs[expression["$input"]]
     for key in expression["path"]:
-        value = None if value is None else value[key]
+        value = None if value is None else _part(value, key, expression)
     return value
+
+
+def _part(value: Any, key: str | int, expression: Expression) -> Any:
+    try:
+        return value[key]
+    except (LookupError, TypeError) as error:
+        source = expression.get("$ref") or f"input {expression.get('$input')}"
+        path = "".join(f"[{step!r}]" for step in expression["path"])
+        message = f"{source}{path}: its value has no {key!r}, it is {value!r:.80}"
+        raise InvalidInput(source, [{"loc": (), "msg": message, "type": "path"}]) from error

@@ -51,6 +51,8 @@ class Codec:
             return self._validate(value)
         except ValidationError as error:
             raise InvalidInput(what, issues(error)) from error
+        except Exception as error:  # of a type's own check
+            raise InvalidInput(what, [_broken(error)]) from error
 
     def encode_input(self, value: Any, *, what: str) -> Any:
         """As `encode`, for what a caller gave: raises `InvalidInput`."""
@@ -68,6 +70,8 @@ class Codec:
         except PydanticSerializationError as error:
             issue = {"loc": (), "msg": str(error), "type": "serialization"}
             raise InvalidOutput(what, [issue]) from error
+        except Exception as error:  # of a type's own check
+            raise InvalidOutput(what, [_broken(error)]) from error
         to_json(plain, what=what)
         return plain
 
@@ -84,6 +88,11 @@ class Codec:
             return _bare(self.adapter.json_schema())
         except PydanticInvalidForJsonSchema:
             return MEMORY_ADDRESS.sub("", repr(self.annotation))
+
+
+def _broken(error: Exception) -> dict[str, Any]:
+    message = f"its type's own check failed: {type(error).__name__}: {words(error)}"
+    return {"loc": (), "msg": message, "type": "check"}
 
 
 def issues(error: ValidationError) -> list[dict[str, Any]]:
@@ -130,7 +139,7 @@ def to_json(value: Any, *, what: str) -> str:
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         text.encode()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InvalidOutput(what, [{"loc": (), "msg": str(error), "type": "json"}]) from error
     if "\\u0000" in text and _holds_nul(value):
         message = "Postgres's jsonb cannot hold the character NUL (\\u0000): remove it"

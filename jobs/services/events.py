@@ -47,6 +47,9 @@ def send_event(run_id: UUID, event_type: str, payload: Any) -> None:
     Raises `UnknownRun`, `RunRefused` for a run that has ended, `InvalidInput` for what is no JSON.
     """
     what = f"payload of {event_type}"
+    if not isinstance(payload, dict):
+        message = f"must be an object, as the payloads that waits match, not {payload!r:.80}"
+        raise InvalidInput(what, [{"loc": (), "msg": message, "type": "payload"}])
     try:
         text = to_json(payload, what=what)
     except Exception as error:

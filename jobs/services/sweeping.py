@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from jobs.crashpoints import Point, reached
 from jobs.models import Run, StepRun
@@ -57,7 +57,18 @@ def give_up_unstarted(run_id: UUID | None = None, *, limit: int = 1000) -> int:
             reached(Point.CHILD_STOPPED)
             give_up_unstarted(child)
     found = runs.unstarted_of_stopping(run_id=run_id, limit=limit)
-    return sum(_give_up(step_run_id) for step_run_id in found)
+    return sum(_try_to_give_up(step_run_id) for step_run_id in found)
+
+
+def _try_to_give_up(step_run_id: int) -> bool:
+    """Give the step up; what goes wrong is logged, so that it holds up no other."""
+    try:
+        return _give_up(step_run_id)
+    except (DatabaseError, InterfaceError):  # it is away: the sweep comes again
+        raise
+    except Exception:
+        log.exception("step_not_given_up", step_run_id=step_run_id)
+        return False
 
 
 def _give_up(step_run_id: int) -> bool:
@@ -87,7 +98,12 @@ def _unstarted(step_run_id: int) -> Claim | None:
 
     It is locked: a worker that claimed it just before its run was told to stop may start its child.
     """
-    steps = StepRun.objects.select_for_update(of=("self",), no_key=True).select_related("run")
+    steps = (
+        StepRun.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("run")
+        # Python cannot read all that events bring.
+        .defer("value", "output", "undo", "error", "run__output", "run__error")
+    )
     step = steps.filter(pk=step_run_id).first()
     if step is None or Run.objects.filter(parent_id=step.pk).exists():
         return None

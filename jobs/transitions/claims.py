@@ -18,7 +18,8 @@ class Claim:
     it.
 
     `spent` are attempts of earlier rounds; `resumed` says that the step had been waiting; `lane` is
-    the queue of the message that brought the worker here.
+    the queue of the message that brought the worker here. `unreadable` says why one of the values
+    is missing: jsonb holds what Python's parser refuses, and an event may bring it.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Claim:
     rollback_plan: dict[str, Any] | None
     outputs: dict[str, Any] = field(default_factory=dict)
     lane: str = ""
+    unreadable: str | None = None
 
     @property
     def attempt(self) -> int:
@@ -97,10 +99,19 @@ def claim(step_run_id: int, *, worker: str, lease: timedelta) -> tuple[Claim | N
         if row[0] != "claimed":
             others.append(WakeUp(row[1], row[2], task_of(row[5], row[6], row[7]), row[15], row[18]))
             continue
-        values = [from_json(v) if i in _JSON else v for i, v in enumerate(row)][1:]
-        values[-1] = values[-1] or {}
-        held = replace(Claim(*values), lane=row[15])
+        held = _claimed(row)
     return held, others
+
+
+def _claimed(row: Sequence[Any]) -> Claim:
+    values, unreadable = list(row), None
+    for index in _JSON:
+        try:
+            values[index] = from_json(row[index])
+        except (ValueError, RecursionError) as error:
+            values[index], unreadable = None, f"{type(error).__name__}: {error}"
+    values[-1] = values[-1] or {}
+    return replace(Claim(*values[1:]), lane=row[15], unreadable=unreadable)
 
 
 def due(*, resend: timedelta, limit: int) -> list[WakeUp]:
