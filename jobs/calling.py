@@ -6,6 +6,7 @@ from typing import Any
 
 import svcs
 from celery import Task, current_app
+from django.db.models import Max
 
 from jobs.context import Context
 from jobs.definitions import Step
@@ -185,9 +186,23 @@ def context_of(
         company=held.company,
         env=held.env,
         input=next(iter(held.input.values())) if len(held.input) == 1 else held.input,
-        idempotency_key=f"{held.run_id}/{held.node}/{held.generation}",
+        idempotency_key=f"{held.run_id}/{held.node}/{_round(held)}",
         log=logger,
         services=container,
         _held=held,
         _encode_undo=lambda data: encode_undo(work, data),
     )
+
+
+def _round(held: Claim) -> int:
+    """Return the number of the run's round for keys: a new one begins when the run was undone.
+
+    A run that is retried as it stands, behind its point of no return for instance, repeats a call
+    of which nobody knows whether it arrived under the same key.
+    """
+    if held.generation == 1:
+        return 1
+    undone = StepRun.objects.filter(
+        run_id=held.run_id, generation__lt=held.generation, phase=StepRun.Phase.COMPENSATION
+    )
+    return 1 + (undone.aggregate(last=Max("generation"))["last"] or 0)

@@ -100,7 +100,7 @@ def fail(
     tried again, until the run's time is over. Raises `LostLease`.
     """
     policy = _policy(held)
-    if held.pivoted and held.is_forward and policy == "rollback":
+    if policy == "rollback" and held.is_forward and _is_pivoted(held):
         postpone(held, error=error, delay=_longest_backoff(held), outcome=outcome)
         return None
     ended = Outcome(
@@ -118,6 +118,11 @@ def fail(
     if ended.stop:
         give_up_unstarted(held.run_id)
     return following
+
+
+def _is_pivoted(held: Claim) -> bool:
+    """Whether the run's point of no return is behind it, also since the step was claimed."""
+    return held.pivoted or Run.objects.filter(pk=held.run_id, pivoted=True).exists()
 
 
 def _policy(held: Claim) -> str:

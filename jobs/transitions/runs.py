@@ -98,7 +98,8 @@ def enter(
 
 
 def stop(run_id: UUID, *, why: str, error: str | None) -> bool:
-    """Tell a live run to start no further step; False if it was told before or has ended.
+    """Tell a live run to start no further step; False if it was told before, has ended, or is
+    past its point of no return and to be cancelled.
 
     It lets go of its debounce key: later starts are not to join it.
     """
@@ -106,6 +107,7 @@ def stop(run_id: UUID, *, why: str, error: str | None) -> bool:
         "UPDATE jobs_run SET stop = %(why)s, error = coalesce(error, %(error)s::jsonb),"
         " debounce_key = NULL"
         " WHERE id = %(run)s AND stop IS NULL AND status IN ('queued', 'running', 'waiting')"
+        " AND NOT (pivoted AND %(why)s = 'cancelled')"
         " RETURNING id",
         {"run": run_id, "why": why, "error": error},
     )
@@ -248,7 +250,7 @@ def live_children_of_stopping(*, run_id: UUID | None = None, limit: int = 100) -
             "SELECT c.id FROM jobs_run AS r JOIN jobs_steprun AS s ON s.run_id = r.id"
             " JOIN jobs_run AS c ON c.parent_id = s.id"
             " WHERE r.stop IS NOT NULL AND r.status IN ('queued', 'running', 'waiting')"
-            " AND s.kind = 'child' AND s.status = 'waiting' AND c.stop IS NULL"
+            " AND s.kind = 'child' AND s.status = 'waiting' AND c.stop IS NULL AND NOT c.pivoted"
             " AND c.status IN ('queued', 'running', 'waiting')"
             " AND (%(run)s::uuid IS NULL OR r.id = %(run)s) LIMIT %(limit)s",
             {"run": run_id, "limit": limit},
