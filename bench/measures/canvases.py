@@ -13,7 +13,7 @@ from bench.stage import Stage
 
 PROCESSES = 2
 CHAINS = 400  # a queue is short, or the emulator's receive is what is measured
-CHORDS = 4
+CHORDS = 10
 RESULTS = {"PEER_RESULTS": "redis"}
 
 
