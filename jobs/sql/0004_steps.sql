@@ -129,16 +129,16 @@ BEGIN
         WHERE t.id = s.id AND t.status = 'running';
         RETURN;
     END IF;
-    IF r.status IN ('queued', 'waiting') AND s.phase = 'forward' THEN
-        UPDATE jobs_run AS t SET status = 'running', waiting_for = NULL, started_at = coalesce(t.started_at, now_is)
-        WHERE t.id = s.run_id AND t.status IN ('queued', 'waiting');
-    END IF;
     IF s.status = 'ready' AND s.attempts = s.spent AND (s.phase <> 'forward' OR r.stop IS NULL) THEN
         RETURN QUERY SELECT 'ready', m.id, s.run_id, s.generation::int, m.node, m.step, m.kind, s.phase::text, NULL::int,
             NULL::int, NULL::bigint, false, NULL::text, NULL::jsonb, NULL::jsonb, m.queue, NULL::text, NULL::text,
             r.company::text, NULL::text, NULL::text, NULL::jsonb, NULL::text, NULL::int, NULL::boolean, NULL::jsonb,
             NULL::jsonb
         FROM jobs_one_more(s.run_id, s.generation, s.each, s.queue, p_lease) AS m;
+    END IF;
+    IF r.status IN ('queued', 'waiting') AND s.phase = 'forward' THEN
+        UPDATE jobs_run AS t SET status = 'running', waiting_for = NULL, started_at = coalesce(t.started_at, now_is)
+        WHERE t.id = s.run_id AND t.status IN ('queued', 'waiting');
     END IF;
     was := s.status;
     UPDATE jobs_steprun AS t
@@ -161,7 +161,8 @@ END $$;
 -- Write a step's one outcome under the fencing token of its claim, and move its token on: to what follows it, or
 -- to the joins around it, as far as it goes. p_way is {"entry", "joins": [{"name", "entry"}]}: of an item of an
 -- `each`, that of the `each`; with "waits" the plan has nodes that wait, with "lane" it has groups whose steps are
--- not all sent, and that is the queue of those that p_worker may take. An entry with "in_place" is one node, which p_worker (not NULL) takes at once.
+-- not all sent, and that is the queue of those that p_worker may take. An entry with "in_place" is one node, which
+-- p_worker (not NULL) takes at once.
 -- p_dies: nothing behind it is to run; p_cut: nor behind the groups around it; p_stop: the run is to stop.
 -- Without p_fence it is for a step that waits for its start, which is not to start any more.
 -- Verdicts: lost, left (others of its group are live), ready and claimed (the steps that follow), ended (the run
@@ -435,7 +436,8 @@ BEGIN
 END $$;
 
 -- Turn a claimed `each` into its items, in order; the first p_first are sent, the others pooled. Each worker that a
--- message brings has another sent, until p_parallel are live. Items that were done before (a retried run) stay. No row: the lease was lost. An `each` of nothing to do returns 'empty'.
+-- message brings has another sent, until p_parallel are live. Items that were done before (a retried run) stay. No
+-- row: the lease was lost. An `each` of nothing to do returns 'empty'.
 CREATE OR REPLACE FUNCTION jobs_expand(
     p_id bigint, p_fence bigint, p_items jsonb, p_step text, p_kind text, p_queue text, p_needs jsonb, p_parallel int,
     p_first int, p_resend interval
