@@ -11,14 +11,17 @@ from jobs import dispatch
 from jobs.calling import Work
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, LostLease
+from jobs.interrupt import WHATEVER, time_limit
 from jobs.limits import Limit, Rate, key_of
 from jobs.models import Run
+from jobs.options import StepOptions
 from jobs.transitions import moves
 from jobs.transitions.claims import Claim
 from jobs.values import words
 
 log = structlog.get_logger(__name__)
 
+KEY_TIMEOUT = StepOptions.timeout  # of key functions, which have no options
 PAUSE = timedelta(seconds=5)  # between looks of one that nobody wakes
 
 
@@ -78,8 +81,9 @@ def ask(
 
 def _key(name: str, limit: Limit | Rate, arguments: dict[str, Any]) -> str:
     try:
-        return key_of(limit, arguments)
-    except (Exception, SystemExit) as error:  # the author's function
+        with time_limit(KEY_TIMEOUT):
+            return key_of(limit, arguments)
+    except WHATEVER as error:  # the author's function
         what = f"{type(error).__name__}: {words(error)}"
         message = f"the key function of its limit failed: {what}"
         raise InvalidInput(name, [{"loc": (), "msg": message, "type": "limit"}]) from error

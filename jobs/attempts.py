@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 
 from jobs import calling, shutdown
 from jobs.admission import admitted, leave, place_of
 from jobs.calling import Work
 from jobs.connections import left_as_found
+from jobs.context import Context
 from jobs.counting import counted
 from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
@@ -20,6 +22,7 @@ from jobs.interrupt import WHATEVER, StepTimeout, time_limit
 from jobs.models import Attempt, StepRun
 from jobs.outcomes import PermanentFailure, Retry, Skip
 from jobs.services import complete, fail, postpone
+from jobs.transitions import claims
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
 from jobs.values import error_json, words
@@ -102,19 +105,31 @@ def _attempt(
 
 
 def _call(held: Claim, work: Work, arguments: dict[str, Any], logger: Any) -> Outcome:
-    with service_container() as container:
+    # What the step's services do when they are closed is the step's time, too.
+    with time_limit(work.options.timeout), service_container() as container:
         context = calling.context_of(work, held, arguments, logger, container)
-        with time_limit(work.options.timeout):
-            returned = work.call(context, arguments)
+        returned = work.call(context, arguments)
         reached(Point.CODE_RETURNED)
         output, undo = calling.encode(work, held, returned)
     return Outcome(
         StepRun.Status.SUCCEEDED,
         output=output,
-        undo=undo,
+        undo=_write_kept(held, context) if undo is None else undo,
         attempt=Attempt.Outcome.SUCCEEDED,
         pivot=work.options.pivot and held.is_forward,
     )
+
+
+def _write_kept(held: Claim, context: Context) -> str | None:
+    """Write the progress that an atomic step has made, and return its undo data."""
+    kept = context._kept
+    if kept is None:
+        return None
+    if kept.progress is not None:
+        fraction, note = kept.progress
+        lease = settings.JOBS_LEASE
+        claims.save_progress(held, fraction=fraction, note=note, lease=lease)
+    return kept.undo
 
 
 def _failed_attempt(held: Claim, work: Work, failure: BaseException, logger: Any) -> Claim | None:

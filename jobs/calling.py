@@ -8,7 +8,7 @@ import svcs
 from celery import Task, current_app
 from django.db.models import Max
 
-from jobs.context import Context
+from jobs.context import Context, Kept
 from jobs.definitions import Step
 from jobs.errors import InvalidInput, UnknownStep
 from jobs.models import StepRun
@@ -191,6 +191,7 @@ def context_of(
         services=container,
         _held=held,
         _encode_undo=lambda data: encode_undo(work, data),
+        _kept=Kept() if work.options.atomic else None,
     )
 
 

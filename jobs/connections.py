@@ -151,7 +151,8 @@ def left_as_found() -> Iterator[None]:
 
 def _is_as(made: BaseDatabaseWrapper, state: _State) -> bool:
     status = made.connection.info.transaction_status
-    wanted = IN_TRANSACTION if state.in_atomic_block else (TransactionStatus.IDLE,)
+    # The first statement begins the transaction of an atomic block; there may have been none.
+    wanted = (TransactionStatus.IDLE, *(IN_TRANSACTION if state.in_atomic_block else ()))
     return status in wanted and _State.of(made) == state
 
 

@@ -17,6 +17,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@dataclass
+class Kept:
+    """What an atomic step has said so far: it is written with the outcome.
+
+    Written at once it would lock the step's row while the code runs, and nobody could extend its
+    lease.
+    """
+
+    undo: str | None = None
+    progress: tuple[float, str] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The run and attempt that a step executes in.
@@ -37,6 +49,7 @@ class Context:
     services: svcs.Container
     _held: "Claim"
     _encode_undo: Callable[[Any], str | None]
+    _kept: Kept | None = None
 
     def output(self, node: str) -> Any:
         """Return the output of an earlier node as JSON data; one query unless it is an input of
@@ -50,7 +63,7 @@ class Context:
         """
         undo = self._encode_undo(data)
         if undo is not None:
-            ports.steps.save_undo(self._held, undo)
+            ports.steps.save_undo(self._held, undo, kept=self._kept)
 
     def heartbeat(self) -> None:
         """Extend the lease now. Raises `LostLease` if another worker has the step: then stop.
@@ -66,7 +79,7 @@ class Context:
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress({fraction!r}): it takes a share from 0 to 1")
-        ports.steps.progress(self._held, fraction=float(fraction), note=note)
+        ports.steps.progress(self._held, fraction=float(fraction), note=note, kept=self._kept)
 
     @property
     def cancelled(self) -> bool:

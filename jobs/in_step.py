@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from django.conf import settings
+from django.db import connection
 
+from jobs.context import Kept
 from jobs.crashpoints import Point, reached
 from jobs.errors import LostLease
 from jobs.models import Memo, Run, StepRun
@@ -32,23 +34,36 @@ def output(held: Claim, node: str) -> Any:
     return row.output
 
 
-def save_undo(held: Claim, undo: str) -> None:
+def save_undo(held: Claim, undo: str, *, kept: Kept | None) -> None:
     """See `Context.undo_with`."""
-    _kept(held, claims.save_undo(held, undo))
+    if kept is None:
+        _kept(held, claims.save_undo(held, undo))
+    else:
+        kept.undo = undo
     reached(Point.UNDO_SAVED)
 
 
 def heartbeat(held: Claim) -> None:
-    """See `Context.heartbeat`."""
-    _kept(held, claims.extend_lease(held, lease=settings.JOBS_LEASE))
+    """See `Context.heartbeat`.
+
+    In a transaction it looks only: a row that it wrote nobody else could extend until the end.
+    """
+    if connection.in_atomic_block:
+        _kept(held, claims.is_held(held))
+    else:
+        _kept(held, claims.extend_lease(held, lease=settings.JOBS_LEASE))
     reached(Point.LEASE_EXTENDED)
 
 
-def progress(held: Claim, *, fraction: float, note: str) -> None:
+def progress(held: Claim, *, fraction: float, note: str, kept: Kept | None) -> None:
     """See `Context.progress`."""
+    if kept is not None:
+        kept.progress = (fraction, note)
+        return heartbeat(held)
     lease = settings.JOBS_LEASE
     _kept(held, claims.save_progress(held, fraction=fraction, note=note, lease=lease))
     reached(Point.LEASE_EXTENDED)
+    return None
 
 
 def is_stopping(held: Claim) -> bool:

@@ -105,6 +105,7 @@ BEGIN
         SELECT * INTO better FROM jobs_steprun AS t
         WHERE t.queue = s.queue AND t.status = 'ready' AND t.priority > 0 AND t.priority > s.priority
           AND t.due_at <= now_is AND t.wake_at IS NOT NULL
+          AND NOT (t.phase = 'forward' AND EXISTS (SELECT FROM jobs_run AS x WHERE x.id = t.run_id AND x.stop IS NOT NULL))
         ORDER BY t.priority DESC, t.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         IF FOUND THEN
             RETURN QUERY SELECT 'displaced', s.id, s.run_id, s.generation::int, s.node::text, s.step::text,

@@ -159,6 +159,17 @@ def extend_lease(held: Claim, *, lease: timedelta) -> bool:
     )
 
 
+def is_held(held: Claim) -> bool:
+    """Whether nobody else has the step; writes nothing."""
+    return bool(
+        rows(
+            "SELECT 1 FROM jobs_steprun"
+            " WHERE id = %(id)s AND fence = %(fence)s AND status = 'running'",
+            {"id": held.id, "fence": held.fence},
+        )
+    )
+
+
 def save_undo(held: Claim, undo: str) -> bool:
     """Store undo data while the step runs; False if the lease was lost."""
     return changed(

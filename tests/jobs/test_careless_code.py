@@ -203,3 +203,22 @@ def test_a_key_function_that_exits_fails_its_run(post: Post) -> None:
     run = exit_keyed_flow.start(1, company="acme")
 
     assert post.run_to_the_end(run).status == "failed"
+
+
+@step(name="careless-nothing", atomic=True)
+def doing_nothing(ctx: Context, number: int) -> int:
+    return number
+
+
+@workflow(name="careless/nothing")
+def nothing_done(number: int) -> int:
+    return doing_nothing(number)
+
+
+def test_an_atomic_step_may_say_nothing_to_the_database(ways: Post) -> None:
+    run = nothing_done.start(1, company="acme")
+
+    ways.deliver_all()
+
+    assert Run.objects.get(pk=run.pk).status == "succeeded"
+    assert Attempt.objects.count() == 1
