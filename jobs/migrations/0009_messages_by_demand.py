@@ -4,7 +4,7 @@ from importlib.resources import files
 
 from django.db import migrations, models
 
-FUNCTIONS = ("0004_steps", "0004_runs", "0004_waits", "0006_offer")
+FUNCTIONS = ("0004_steps", "0004_runs", "0004_waits")
 
 
 class Migration(migrations.Migration):

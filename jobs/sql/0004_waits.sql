@@ -1,14 +1,21 @@
--- Give events, a JSON array of {"type", "company", "payload"}, to the waits that they match: of one step, or of all.
--- The first event that matches a wait ends it.
+-- Give events, a JSON array of {"type", "company", "payload", "at"}, to the waits that they match: of one step, or of
+-- all. The first event that matches a wait ends it. The waits of each event are found by their index: a join on IS NOT
+-- DISTINCT FROM would read all of them for each page of events. With an "at", an event older than a run does not meet
+-- its waits: a relay that is behind routes it after the wait has begun.
 CREATE OR REPLACE FUNCTION jobs_offer(p_events jsonb, p_step bigint, p_resend interval)
 RETURNS TABLE (id bigint, run_id uuid, step text, kind text, queue text, phase text, company text) LANGUAGE sql AS $$
     WITH met AS MATERIALIZED (
         SELECT DISTINCT ON (w.step_run_id) w.step_run_id, e.payload
-        FROM ROWS FROM (jsonb_to_recordset(p_events) AS (type text, company text, payload jsonb)) WITH ORDINALITY
-             AS e (type, company, payload, number)
-        JOIN jobs_wait AS w ON w.event_type = e.type AND w.company IS NOT DISTINCT FROM e.company
-                           AND w.match <@ e.payload
-        WHERE p_step IS NULL OR w.step_run_id = p_step
+        FROM ROWS FROM (jsonb_to_recordset(p_events) AS (type text, company text, payload jsonb, at timestamptz))
+             WITH ORDINALITY AS e (type, company, payload, at, number)
+        CROSS JOIN LATERAL (
+            SELECT step_run_id, run_id, match FROM jobs_wait WHERE event_type = e.type AND company = e.company
+            UNION ALL
+            SELECT step_run_id, run_id, match FROM jobs_wait
+            WHERE e.company IS NULL AND event_type = e.type AND company IS NULL
+        ) AS w
+        WHERE w.match <@ e.payload AND (p_step IS NULL OR w.step_run_id = p_step)
+          AND (e.at IS NULL OR e.at >= (SELECT created_at FROM jobs_run AS b WHERE b.id = w.run_id))
         ORDER BY w.step_run_id, e.number
     ), gone AS (
         DELETE FROM jobs_wait AS w USING met WHERE w.step_run_id = met.step_run_id
