@@ -430,7 +430,9 @@ BEGIN
     PERFORM FROM jobs_run AS t WHERE t.id = p_run AND t.status = 'running' FOR NO KEY UPDATE;
     IF FOUND AND p_for IS NOT NULL AND NOT EXISTS (
         SELECT FROM jobs_steprun AS t
-        WHERE t.run_id = p_run AND t.generation = p_generation AND t.status IN ('ready', 'running')
+        WHERE t.run_id = p_run AND t.generation = p_generation
+          -- A pooled item waits for the others.
+          AND (t.status = 'running' OR t.status = 'ready' AND t.wake_at IS NOT NULL)
     ) THEN
         UPDATE jobs_run AS t SET status = 'waiting', waiting_for = p_for WHERE t.id = p_run;
     END IF;
