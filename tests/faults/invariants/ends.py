@@ -77,7 +77,9 @@ def gave_the_right_output(record: RunRecord) -> Iterator[str]:
     for call in record.plan.shape.calls:
         if call.node in left_out:
             values[call.node] = None
-        elif call.kind == CHILD:  # of which `kin` says more
+        elif call.kind == CHILD or call.node in record.kept:
+            # Of a child run `kin` says more. What was kept may have been given None by a step that
+            # failed, and which a lever has run again.
             values[call.node] = rows[call.node].output if call.node in rows else None
         else:
             values[call.node] = result_of(call, number, values, missing=missing)
