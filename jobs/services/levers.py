@@ -11,7 +11,7 @@ from django.db import transaction
 
 from jobs.crashpoints import Point, reached
 from jobs.errors import RunRefused, UnknownRun
-from jobs.models import Action, Run, StepRun
+from jobs.models import Action, Run, Signal, StepRun
 from jobs.plan import COMPENSATE, Entry, Plan
 from jobs.registry import registry
 from jobs.services.sending import send_after_commit
@@ -89,6 +89,9 @@ def _begin_generation(run: Run, standing: Standing) -> None:
     StepRun.objects.filter(run=run, generation=before, node__in=standing.rows).update(
         generation=run.generation
     )
+    # An event that a wait took which then came to nothing is there for the next.
+    taken = Signal.objects.filter(run=run, taken_by__isnull=False)
+    taken.exclude(taken_by__status=StepRun.Status.SUCCEEDED).update(taken_by=None)
     known = registry.workflows.get(run.workflow)
     timeout = known.timeout if known else None
     run.pivoted = run.pivoted and standing.has_pivot

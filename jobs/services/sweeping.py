@@ -9,9 +9,10 @@ from django.db import DatabaseError, InterfaceError, transaction
 
 from jobs.crashpoints import Point, reached
 from jobs.models import Run, StepRun
+from jobs.plan import Kind
 from jobs.services.sending import send_after_commit
 from jobs.services.turning import try_turn, turn_soon
-from jobs.transitions import claims, moves, runs
+from jobs.transitions import claims, moves, runs, waits
 from jobs.transitions.claims import Claim
 from jobs.transitions.moves import Outcome
 from jobs.values import error_json
@@ -88,6 +89,8 @@ def _give_up(step_run_id: int) -> bool:
         )
         if moved.turned:
             turn_soon(held.run_id)
+        if held.kind == Kind.WAIT:
+            waits.forget(held.id)
         reached(Point.GIVE_UP_WRITTEN)
     reached(Point.GIVEN_UP)
     return not moved.lost

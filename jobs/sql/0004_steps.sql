@@ -398,7 +398,8 @@ BEGIN
 END $$;
 
 -- Let a claimed step wait without a lease for p_after, or until p_due; false if the lease was lost. The run waits
--- with its last live step. p_refund gives the attempt back; with p_extend the run's deadline moves by the wait.
+-- with its last live step. p_refund gives the attempt back; with p_extend the deadlines of the run and of those
+-- that wait for it as their child move by the wait.
 CREATE OR REPLACE FUNCTION jobs_wait(
     p_id bigint, p_fence bigint, p_after interval, p_due timestamptz, p_for text, p_limit_name text, p_limit_key text,
     p_refund boolean, p_extend boolean
@@ -407,6 +408,7 @@ DECLARE
     s record;
     now_is timestamptz := clock_timestamp();
     due timestamptz := coalesce(p_due, now_is + p_after);
+    waiting_run uuid;
 BEGIN
     UPDATE jobs_steprun AS t
     SET status = 'waiting', waiting_for = p_for, due_at = due, wake_at = due, lease_until = NULL,
@@ -417,7 +419,12 @@ BEGIN
     IF NOT FOUND THEN RETURN false; END IF;
     IF s.phase = 'forward' THEN
         IF p_extend THEN
-            UPDATE jobs_run AS t SET deadline_at = t.deadline_at + (due - now_is) WHERE t.id = s.run_id;
+            waiting_run := s.run_id;
+            WHILE waiting_run IS NOT NULL LOOP
+                UPDATE jobs_run AS t SET deadline_at = t.deadline_at + (due - now_is) WHERE t.id = waiting_run;
+                SELECT p.run_id INTO waiting_run
+                FROM jobs_run AS t JOIN jobs_steprun AS p ON p.id = t.parent_id WHERE t.id = waiting_run;
+            END LOOP;
         END IF;
         PERFORM jobs_rest(s.run_id, s.generation, p_for);
     END IF;

@@ -42,6 +42,8 @@ BEGIN
         FROM jobs_wait AS w
         JOIN jobs_signal AS g ON g.run_id = w.run_id AND g.event_type = w.event_type AND g.taken_by_id IS NULL
                              AND w.match <@ g.payload
+        -- A wait that was given up, of an earlier round, takes nothing.
+        JOIN jobs_steprun AS s ON s.id = w.step_run_id AND s.status = 'waiting' AND s.output IS NULL
         WHERE w.run_id = p_run ORDER BY w.step_run_id, g.id
     ), once AS MATERIALIZED (
         SELECT DISTINCT ON (id) * FROM met ORDER BY id, step_run_id

@@ -81,6 +81,18 @@ def take_signals(run_id: UUID, *, resend: timedelta) -> list[WakeUp]:
     return [wake_up(row) for row in found]
 
 
+def forget(step_run_id: int) -> None:
+    """Remove the wait of a step that was given up; one that an event is just meeting goes with it.
+
+    It waits for no lock: whoever offers events takes the wait before its step.
+    """
+    execute(
+        "DELETE FROM jobs_wait WHERE step_run_id IN (SELECT step_run_id FROM jobs_wait"
+        " WHERE step_run_id = %(id)s FOR UPDATE SKIP LOCKED)",
+        {"id": step_run_id},
+    )
+
+
 def end(held: Claim, *, match: str) -> list[Any]:
     """Remove the wait of a claimed step whose time is over, and take the oldest matching event that
     was sent to its run; return its payload, if there is one. Taken by it before counts again.

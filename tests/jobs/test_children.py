@@ -1,10 +1,10 @@
 """Child runs of workflows that have keys and limits of their own."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import Debounce, services, workflow
+from jobs import Debounce, services, sleep_until, workflow
 from jobs.models import Attempt, Run, StepRun
 from jobs.registry import registry
 from tests.jobs import flows, limited
@@ -187,3 +187,28 @@ def test_a_child_whose_workers_die_while_its_code_is_away_goes_on(
 
     assert post.run_to_the_end(run).status == "succeeded"
     assert Attempt.objects.filter(step_run=node.pk, outcome="lost").count() == 3
+
+
+@workflow(name="children/until")
+def until(moment: datetime) -> int | None:
+    sleep_until(moment)
+    return plain(1)
+
+
+@workflow(name="children/parent-of-until")
+def parent_of_until(moment: datetime) -> int | None:
+    return until(moment)
+
+
+@workflow(name="children/grandparent-of-until")
+def grandparent_of_until(moment: datetime) -> int | None:
+    return parent_of_until(moment)
+
+
+def test_a_child_s_long_sleep_is_no_time_out_of_those_who_wait_for_it(post: Post) -> None:
+    moment = datetime.now(UTC) + timedelta(days=30)
+    run = grandparent_of_until.start(moment, company="acme")
+    post.deliver_all()
+
+    assert Run.objects.filter(deadline_at__gt=moment).count() == 3
+    assert post.run_to_the_end(run).status == "succeeded"

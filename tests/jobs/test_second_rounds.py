@@ -6,10 +6,10 @@ import pytest
 from django.conf import settings
 
 from jobs import Context, attempts, each, parallel, services, step, workflow
-from jobs.models import StepRun
+from jobs.models import Run, StepRun, Wait
 from jobs.ports import ports
 from jobs.transitions import claims
-from tests.jobs import flows
+from tests.jobs import flows, vocabulary
 from tests.jobs.conftest import Post
 
 pytestmark = pytest.mark.usefixtures("behaviour")
@@ -105,3 +105,41 @@ def deliver(post: Post, task: str) -> None:
     index = next(i for i, one in enumerate(post.waiting) if one.task == task)
     post.waiting.insert(0, post.waiting.pop(index))
     post.deliver_one()
+
+
+def test_an_event_sent_to_a_retried_run_reaches_its_new_wait(post: Post) -> None:
+    run = vocabulary.waiting.start("o-1", company="acme")
+    post.deliver_all()
+    services.cancel(run.pk, reason="no", by="ann")
+    post.run_to_the_end(run)
+    services.retry(run.pk, reason="after all", by="ann")
+    post.deliver_all()
+
+    services.send_event(run.pk, "payment.settled", {"order": "o-1", "n": 1})
+    post.deliver_all()
+
+    assert Run.objects.get(pk=run.pk).output == {"order": "o-1", "n": 1}
+
+
+def test_a_wait_that_is_given_up_is_forgotten(post: Post) -> None:
+    run = vocabulary.waiting.start("o-1", company="acme")
+    post.deliver_all()
+    assert Wait.objects.count() == 1
+
+    services.cancel(run.pk, reason="no", by="ann")
+
+    assert Wait.objects.count() == 0
+
+
+def test_an_event_that_a_stopped_wait_had_taken_is_there_for_the_next(post: Post) -> None:
+    run = vocabulary.waiting.start("o-1", company="acme")
+    post.deliver_all()
+    services.send_event(run.pk, "payment.settled", {"order": "o-1", "n": 1})
+    post.waiting.clear()  # nobody has told the wait yet
+    services.cancel(run.pk, reason="no", by="ann")
+    post.run_to_the_end(run)
+
+    services.retry(run.pk, reason="after all", by="ann")
+    post.deliver_all()
+
+    assert Run.objects.get(pk=run.pk).output == {"order": "o-1", "n": 1}
