@@ -189,6 +189,20 @@ def recall(record: RunRecord, *values: int) -> None:
             template = replace(template, at=template.at + timedelta(milliseconds=1))
 
 
+def make_first(record: RunRecord, kind: str) -> None:
+    """Let the first step be of that kind."""
+    first, *rest = SHAPE.body.items
+    assert isinstance(first, Call)
+    body = Sequence((replace(first, kind=kind), *rest))
+    record.plan = replace(record.plan, shape=replace(SHAPE, body=body, _places={}))
+
+
+def cut_short(record: RunRecord) -> None:
+    """Let n1 be one whose failure leaves out the rest, and which failed."""
+    make_first(record, "cutting")
+    change_step(record, "n1", status="failed")
+
+
 Change = Callable[[RunRecord], object]
 LATER = START + timedelta(seconds=9)
 
@@ -272,6 +286,8 @@ WRONGS: dict[str, tuple[str, Callable[[], RunRecord], Change]] = {
         rolled_back,
         lambda r: change_step(r, "n2.compensate", status="failed"),
     ),
+    "a rollback past the pivot": ("I5", rolled_back, lambda r: make_first(r, "pivot")),
+    "a rest that was not left out": ("plan", succeeded, cut_short),
     "an event of a failure": ("I6", rolled_back, lambda r: r.told.update(["n1"])),
     "an attempt started twice": ("I8", succeeded, lambda r: r.lines.append(r.lines[0])),
     "an attempt lost before its lease": (
