@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from jobs.crashpoints import Point, reached
 from jobs.errors import RunRefused, UnknownRun
@@ -78,10 +78,19 @@ def retry(run_id: UUID, *, reason: str, by: str = "") -> Run:
         _refuse_second_singleton(run)
         plan = pinned_plan(run.definition_id)
         standing = Standing.of(run, plan)
-        _begin_generation(run, standing)
+        _try_to_begin(run, standing)
         _record(run_id, Action.Name.RETRY, reason, by)
         _go_on(run, plan.start(standing.done))
     return run
+
+
+def _try_to_begin(run: Run, standing: Standing) -> None:
+    try:
+        with transaction.atomic():
+            _begin_generation(run, standing)
+    except IntegrityError as error:  # a start took its singleton key just now
+        why = "another run of its singleton key has begun; wait for its end"
+        raise RunRefused(run.pk, why) from error
 
 
 def _begin_generation(run: Run, standing: Standing) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
 from jobs.crashpoints import Point, reached
@@ -51,7 +51,7 @@ def try_turn(run_id: UUID) -> bool:
     """Turn the run; what goes wrong is logged and put off, so that it holds up no other run."""
     try:
         return turn(run_id)
-    except (DatabaseError, InterfaceError):  # it is away: the sweep comes again
+    except (OperationalError, InterfaceError):  # it is away: the sweep comes again
         log.warning("run_not_turned", run_id=str(run_id), exc_info=True)
     except Exception:
         log.exception("run_not_turned", run_id=str(run_id))

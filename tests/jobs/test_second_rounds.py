@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import DataError
+from django.utils import timezone
 
 from jobs import Context, attempts, each, parallel, services, step, workflow
+from jobs.errors import RunRefused
 from jobs.models import Run, StepRun, Wait
 from jobs.ports import ports
+from jobs.services import levers, turning
 from jobs.transitions import claims
-from tests.jobs import flows, vocabulary
+from tests.jobs import flows, limited, vocabulary
 from tests.jobs.conftest import Post
 
 pytestmark = pytest.mark.usefixtures("behaviour")
@@ -143,3 +147,34 @@ def test_an_event_that_a_stopped_wait_had_taken_is_there_for_the_next(post: Post
     post.deliver_all()
 
     assert Run.objects.get(pk=run.pk).output == {"order": "o-1", "n": 1}
+
+
+def test_a_retry_that_loses_its_singleton_key_to_a_start_is_refused(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flows.MISBEHAVIOUR["word-plain"] = flows.fail_for_good
+    first = limited.single.start("a", company="acme")
+    assert post.run_to_the_end(first).status == "failed"
+    limited.single.start("a", company="acme")
+
+    with monkeypatch.context() as patch:  # it begins between the look and the write
+        patch.setattr(levers, "_refuse_second_singleton", lambda _: None)
+        with pytest.raises(RunRefused, match="singleton"):
+            services.retry(first.pk, reason="again", by="ann")
+
+    assert Run.objects.get(pk=first.pk).generation == 1
+
+
+def test_an_end_that_the_database_refuses_is_put_off(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = limited.ending_apart.start(1, company="acme")
+
+    def refuse(_: Run) -> bool:
+        raise DataError("too large")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(turning, "_end_forward", refuse)
+        post.deliver_all()
+
+    assert Run.objects.filter(pk=run.pk, turn_at__gt=timezone.now()).exists()
