@@ -12,6 +12,7 @@ from django.db import transaction
 from jobs.addresses import function
 from jobs.admission import ask
 from jobs.errors import InvalidInput, LostLease, RunRefused
+from jobs.in_step import is_stopping
 from jobs.interrupt import WHATEVER, time_limit
 from jobs.models import Run, StepRun
 from jobs.options import StepOptions
@@ -136,7 +137,7 @@ def child(held: Claim, worker: str | None) -> Claim | None:
     """Start a child run and wait for its end; in the rollback, undo it and wait for that."""
     if held.is_compensation:
         return _undo_child(held, worker)
-    found = Run.objects.filter(parent_id=held.id).first()
+    found = Run.objects.filter(parent_id=held.id).first() or _adopted(held)
     if found is None:
         node = node_of(held)
         encoded = _child_input(held, node)
@@ -152,6 +153,30 @@ def child(held: Claim, worker: str | None) -> Claim | None:
     return _child_failed(held, found, worker)
 
 
+def _adopted(held: Claim) -> Run | None:
+    """Run the child again, past its own point of no return, that an earlier round of the run left,
+    and return it; another would do again what nobody undid.
+    """
+    if held.generation == 1:
+        return None
+    left = Run.objects.filter(
+        parent__run_id=held.run_id,
+        parent__node=held.node,
+        pivoted=True,
+        status__in=(Run.Status.FAILED, Run.Status.CANCELLED),
+    ).order_by("-created_at")
+    with transaction.atomic():
+        child = left.first()
+        if child is None:
+            return None
+        try:
+            retry(child.pk, reason=f"run {held.run_id} is retried", by="the engine")
+        except RunRefused as refusal:
+            raise InvalidInput(held.node, [_issue(str(refusal))]) from refusal
+        Run.objects.filter(pk=child.pk).update(parent_id=held.id)
+    return Run.objects.get(pk=child.pk)
+
+
 def _child_failed(held: Claim, child: Run, worker: str | None) -> Claim | None:
     detail = child.error or {}
     message = f"child run {child.pk} {child.status}: {detail.get('message', '')}"
@@ -163,9 +188,9 @@ def _child_failed(held: Claim, child: Run, worker: str | None) -> Claim | None:
 
 def _is_to_try_again(held: Claim) -> bool:
     """Whether this is another attempt, and not the one that hears how the child run ended: behind
-    the point of no return.
+    the point of no return, until the run's time is over.
     """
-    return held.pivoted and not held.resumed
+    return held.pivoted and not held.resumed and not is_stopping(held)
 
 
 def _try_child_again(held: Claim, child: Run, worker: str | None) -> Claim | None:

@@ -100,7 +100,7 @@ def fail(
     tried again, until the run's time is over. Raises `LostLease`.
     """
     policy = _policy(held)
-    if policy == "rollback" and held.is_forward and _is_pivoted(held):
+    if policy == "rollback" and held.is_forward and _goes_forward(held):
         postpone(held, error=error, delay=_longest_backoff(held), outcome=outcome)
         return None
     ended = Outcome(
@@ -120,9 +120,11 @@ def fail(
     return following
 
 
-def _is_pivoted(held: Claim) -> bool:
-    """Whether the run's point of no return is behind it, also since the step was claimed."""
-    return held.pivoted or Run.objects.filter(pk=held.run_id, pivoted=True).exists()
+def _goes_forward(held: Claim) -> bool:
+    """Whether the run's point of no return is behind it, also since the step was claimed, and its
+    time is not over.
+    """
+    return Run.objects.filter(pk=held.run_id, pivoted=True, stop=None).exists()
 
 
 def _policy(held: Claim) -> str:

@@ -127,3 +127,50 @@ def inner(number: int | None) -> int | None:
 @workflow(name="pivot/around")
 def around(number: int) -> int | None:
     return inner(limited.pivot(number))
+
+
+@workflow(name="pivot/both")
+def both(number: int) -> int | None:
+    limited.pivot.options(name="pivot-outer")(number)
+    return limited.pivoting(number)
+
+
+def time_out(name: str) -> None:
+    Run.objects.filter(workflow=name, finished_at=None).update(deadline_at="2020-01-01T00:00Z")
+    services.sweep()
+
+
+def test_a_retry_goes_on_with_the_child_that_is_past_its_own_point_of_no_return(
+    post: Post, calls: list[str]
+) -> None:
+    flows.MISBEHAVIOUR["lim-forward"] = flows.fail_for_good
+    run = both.start(1, company="acme")
+    post.deliver_all()
+    time_out("lim/pivot")
+    post.deliver_all()
+    time_out("pivot/both")
+    for _ in range(3):
+        post.deliver_all()
+        pass_time()
+        time_out("lim/pivot")
+    assert post.run_to_the_end(run).rollback == "incomplete"
+    flows.MISBEHAVIOUR.clear()
+
+    services.retry(run.pk, reason="mended", by="ann")
+
+    assert post.run_to_the_end(run).status == "succeeded"
+    assert Run.objects.filter(workflow="lim/pivot").count() == 1
+    assert calls.count("word-plain") == 1
+
+
+def test_behind_the_pivot_no_child_is_tried_again_when_the_time_is_over(post: Post) -> None:
+    flows.MISBEHAVIOUR["lim-forward"] = flows.fail_for_good
+    run = both.start(1, company="acme")
+    post.deliver_all()
+    time_out("pivot/both")
+    time_out("lim/pivot")
+    post.deliver_all()
+
+    ended = Run.objects.get(pk=run.pk)
+    assert (ended.status, ended.rollback) == ("failed", "incomplete")
+    assert Run.objects.get(workflow="lim/pivot").generation == 1
