@@ -104,7 +104,7 @@ def _shown(held: Claim, hostname: str, task_id: str | None) -> InPlaceStep:
 
 
 def _perform(held: Claim, worker: str | None) -> Claim | None:
-    if held.kind not in WORK and held.attempt > TRIES:
+    if held.kind not in WORK and held.attempt > TRIES and not held.pivoted:
         message = f"no worker survived it; {TRIES} tries"
         return fail(held, error=error_json("WorkerLost", message, held.node))
     if held.unreadable is not None:

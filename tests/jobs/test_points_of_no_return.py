@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from jobs import Context, attempts, parallel, services, step, workflow
+from jobs import Context, attempts, execution, parallel, services, step, workflow
 from jobs.errors import RunRefused
 from jobs.models import Run, StepRun
 from jobs.transitions import claims, runs
@@ -174,3 +174,16 @@ def test_behind_the_pivot_no_child_is_tried_again_when_the_time_is_over(post: Po
     ended = Run.objects.get(pk=run.pk)
     assert (ended.status, ended.rollback) == ("failed", "incomplete")
     assert Run.objects.get(workflow="lim/pivot").generation == 1
+
+
+def test_a_child_behind_the_pivot_is_tried_until_the_time_is_over(post: Post) -> None:
+    flows.MISBEHAVIOUR["pivot-inner"] = flows.fail_for_good
+    run = around.start(1, company="acme")
+    for _ in range(30):
+        post.deliver_all()
+        pass_time()
+        services.sweep()
+    assert Run.objects.get(workflow="pivot/inner").generation > execution.TRIES
+    flows.MISBEHAVIOUR.clear()
+
+    assert post.run_to_the_end(run).status == "succeeded"
