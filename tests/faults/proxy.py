@@ -7,6 +7,7 @@ the service lists no other); what it cannot read is passed on and listed in `mis
 import hashlib
 import http.client
 import json
+import socket
 import threading
 import time
 import uuid
@@ -177,6 +178,15 @@ class Proxy:
     def _change_visibility_batch(self, request: Request) -> Json:
         return self._json(request) if self.mischief.of_visibility().copies else _all_well(request)
 
+    def take_back(self, request: Request, answer: Json) -> None:
+        """Make what nobody was there to receive visible again, as SQS does; unless there is
+        trouble: then it is to be missed.
+        """
+        for message in answer.get("Messages", []) if not self.mischief.active else ():
+            url, handle = request.parameters["QueueUrl"], message["ReceiptHandle"]
+            again = {"QueueUrl": url, "ReceiptHandle": handle, "VisibilityTimeout": 0}
+            self._json(request.to("ChangeMessageVisibility", **again))
+
     # The wire -------------------------------------------------------------------------------------
 
     def _json(self, request: Request) -> Json:
@@ -256,7 +266,10 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if target.startswith(SERVICE):
                 request = Request(target.removeprefix(SERVICE), json.loads(body), headers)
-                content = json.dumps(self.server.proxy.answer(request)).encode()
+                answer = self.server.proxy.answer(request)
+                if self._is_alone():
+                    self.server.proxy.take_back(request, answer)
+                content = json.dumps(answer).encode()
                 self._reply(200, "application/x-amz-json-1.0", content)
                 return
             self.server.proxy.misunderstood.append(f"{self.path} {body[:200]!r}")
@@ -264,6 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(200, kind, content)
         except Refused as refused:
             self._reply(refused.status, "application/x-amz-json-1.0", refused.body)
+
+    def _is_alone(self) -> bool:
+        """Whether the client is gone: it was killed in its long poll."""
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _reply(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)

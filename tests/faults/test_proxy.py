@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from django.conf import settings
 
 from tests.faults.mischief import Fate, Mischief
@@ -19,11 +19,13 @@ class Fixed(Mischief):
     """Mischief whose fates a test sets."""
 
     send = receipt = deletion = visibility = Fate()
+    receipts = 0
 
     def of_send(self) -> Fate:
         return self.send
 
     def of_receipt(self) -> Fate:
+        self.receipts += 1
         return self.receipt
 
     def of_deletion(self) -> Fate:
@@ -42,11 +44,13 @@ class Mail:
     def __init__(self, proxy: Proxy, fates: Fixed) -> None:
         self.proxy = proxy
         self.fates = fates
-        session = boto3.session.Session(region_name=settings.AWS_REGION)
-        self.client: Any = session.client(
-            "sqs", endpoint_url=proxy.url, config=Config(retries={"total_max_attempts": 1})
-        )
+        self.client = self.connect()
         self.url = self.client.create_queue(QueueName=f"proxy-{uuid.uuid4().hex}")["QueueUrl"]
+
+    def connect(self, **options: Any) -> Any:
+        session = boto3.session.Session(region_name=settings.AWS_REGION)
+        config = Config(retries={"total_max_attempts": 1}, **options)
+        return session.client("sqs", endpoint_url=self.proxy.url, config=config)
 
     def send(self, *bodies: str) -> None:
         for body in bodies:
@@ -169,3 +173,20 @@ def test_every_message_of_the_history_can_be_sent_again(mail: Mail) -> None:
     again = mail.receive()
     assert sorted(message["Body"] for message in again) == ["one", "two"]
     assert {message["MessageId"] for message in again} == set(copies)
+
+
+def poll_and_leave(mail: Mail) -> None:
+    """Ask for messages for as long as a poll may last, and be gone before there is one."""
+    impatient = mail.connect(read_timeout=0.5)
+    with pytest.raises(ReadTimeoutError):
+        impatient.receive_message(QueueUrl=mail.url, WaitTimeSeconds=20)
+
+
+def test_in_peace_what_a_dead_client_s_poll_took_comes_back_at_once(mail: Mail) -> None:
+    poll_and_leave(mail)
+    mail.proxy.calm_down()
+
+    mail.send("late")
+
+    wait_until(lambda: mail.fates.receipts, what="the poll of the dead client is answered")
+    wait_until(lambda: mail.bodies() == ["late"], what="it comes back", seconds=15)

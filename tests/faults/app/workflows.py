@@ -167,7 +167,7 @@ def undo_by_hand(ctx: Context, data: int) -> None:
 
 
 @step(name="h4", **OPTIONS)
-def by_hand_too(ctx: Context, value: int) -> int:
+def by_hand_too(ctx: Context, value: int | None) -> int:
     return act(ctx, [value])
 
 
