@@ -26,6 +26,8 @@ class Done(Generic[R]):
 class Retry(Exception):
     """Ask for another attempt `after` a timedelta or seconds; by default after the backoff."""
 
+    after: timedelta | None = None  # of a subclass too that has its own way to begin
+
     def __init__(self, message: str = "retry asked for", *, after: timedelta | float | None = None):
         super().__init__(message)
         if after is not None and not isinstance(after, timedelta | int | float):
@@ -35,6 +37,8 @@ class Retry(Exception):
 
 class PermanentFailure(Exception):
     """Fail the step for good, without further attempts; `undo` reaches its own compensation."""
+
+    undo: Any = UNSET  # of a subclass too that has its own way to begin
 
     def __init__(self, message: str, *, undo: Any = UNSET) -> None:
         super().__init__(message)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from jobs import Context, Limit, step, transform, workflow
+from jobs import Context, Limit, PermanentFailure, Retry, step, transform, workflow
 from jobs.models import Attempt, Definition, Run, StepRun
 from tests.jobs import flows
 from tests.jobs.conftest import Post
@@ -149,11 +149,29 @@ def _group(ctx: Context) -> None:
     raise BaseExceptionGroup("two", [SystemExit(3), KeyboardInterrupt()])
 
 
+class OwnWay(PermanentFailure):
+    def __init__(self) -> None:
+        Exception.__init__(self, "in its own way")
+
+
+class OwnRetry(Retry):
+    def __init__(self) -> None:
+        Exception.__init__(self, "in its own way")
+
+
+def _own_way(ctx: Context) -> None:
+    raise OwnWay
+
+
+def _own_retry(ctx: Context) -> None:
+    raise OwnRetry
+
+
 def _long(ctx: Context) -> None:
     raise ValueError("x" * 1_000_000)
 
 
-@pytest.mark.parametrize("failure", [_unspeakable, _cancelled, _group, _long])
+@pytest.mark.parametrize("failure", [_unspeakable, _cancelled, _group, _long, _own_way, _own_retry])
 def test_whatever_a_step_raises_is_a_failed_attempt(post: Post, failure: Any) -> None:
     flows.MISBEHAVIOUR["flow-plain"] = failure
     run = flows.skipping.start(1, company="acme")
