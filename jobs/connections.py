@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
@@ -93,6 +93,19 @@ def _has_lost(used: Any) -> bool:
     """
     now = connection.connection
     return now is None or now.closed or (used is not None and used.closed)
+
+
+@contextmanager
+def renewed_after_errors() -> Iterator[None]:
+    """Close the connection where a statement of the engine fails: what a step's code has set for
+    its session (`SET search_path`, `default_transaction_read_only`) goes with it.
+    """
+    try:
+        yield
+    except DatabaseError:
+        if not connection.in_atomic_block:
+            connection.close()
+        raise
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from jobs import attempts, dispatch, nodes, shutdown
 from jobs.attempts import StepFailed
-from jobs.connections import reconnecting
+from jobs.connections import reconnecting, renewed_after_errors
 from jobs.crashpoints import Point, reached
 from jobs.errors import (
     InvalidInput,
@@ -50,6 +50,7 @@ WORK = (Kind.STEP, Kind.TASK)
 TRIES = 10  # of the engine's own nodes, which a dying machine may interrupt; code has its own
 
 
+@renewed_after_errors()
 def perform(
     step_run_id: int, *, worker: str, hostname: str = "local", task_id: str | None = None
 ) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from jobs import Context, services, step, workflow
 from jobs.models import Attempt, Definition, Memo, Run
@@ -130,3 +130,28 @@ def test_a_step_may_cancel_its_own_run(ways: Post, calls: list[str], flow: Any) 
 
     assert (ended.status, ended.rollback) == ("cancelled", "complete")
     assert calls == ["flow-a", "flow-a.compensate(2)"]
+
+
+@step(name="abuse-session", attempts=1)
+def setting(ctx: Context, statement: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    return statement
+
+
+@workflow(name="abuse/session")
+def set_for_good(statement: str) -> str:
+    return setting(statement)
+
+
+@pytest.mark.parametrize(
+    "statement", ["SET search_path TO nowhere", "SET default_transaction_read_only = on"]
+)
+def test_what_a_step_sets_for_its_session_is_no_other_s(post: Post, statement: str) -> None:
+    set_for_good.start(statement, company="acme")
+    with pytest.raises(DatabaseError):
+        post.deliver_one()
+
+    after = limited.low.start(1, company="acme")
+
+    assert post.run_to_the_end(after).status == "succeeded"
