@@ -47,9 +47,6 @@ def send_event(run_id: UUID, event_type: str, payload: Any) -> None:
     Raises `UnknownRun`, `RunRefused` for a run that has ended, `InvalidInput` for what is no JSON.
     """
     what = f"payload of {event_type}"
-    if not isinstance(payload, dict):
-        message = f"must be an object, as the payloads that waits match, not {payload!r:.80}"
-        raise InvalidInput(what, [{"loc": (), "msg": message, "type": "payload"}])
     try:
         text = to_json(payload, what=what)
     except Exception as error:
@@ -57,6 +54,9 @@ def send_event(run_id: UUID, event_type: str, payload: Any) -> None:
         raise InvalidInput(what, issues) from error
     if (issue := oversize(text)) is not None:
         raise InvalidInput(what, [issue])
+    if not isinstance(payload, dict):
+        message = f"must be an object, as the payloads that waits match, not {payload!r:.80}"
+        raise InvalidInput(what, [{"loc": (), "msg": message, "type": "payload"}])
     with transaction.atomic():
         run = Run.objects.filter(pk=run_id).first()
         if run is None:
