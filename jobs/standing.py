@@ -47,7 +47,8 @@ class Standing:
             if name in done and counts[name] < len(done[name] or ()):
                 del done[name]  # items of it were undone
         _drop_stale(plan, done)
-        names = set(done) | {node for node, each in items if _is_stable(plan, each, done)}
+        whole = {node for node, each in items if each in done or _is_stable(plan, each, done)}
+        names = set(done) | whole
         return cls(done, names, any(_is_pivot(plan, name) for name in done))
 
     def before(self, wanted: str, node: str, plan: Plan) -> "Standing":
