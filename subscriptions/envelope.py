@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from subscriptions.documents import parse
+from subscriptions.operators import ABSENT
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class Envelope:
         if self.type is not None:
             return self.payload
         return self.new if self.new_text is not None else self.old
+
+    @property
+    def before(self) -> Any:
+        """The row as it was, ABSENT if there was none."""
+        return ABSENT if self.old_text is None else self.old
+
+    @property
+    def after(self) -> Any:
+        """The row as it is now, ABSENT if there is none."""
+        return ABSENT if self.new_text is None else self.new
 
     @property
     def moment(self) -> str:

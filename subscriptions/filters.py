@@ -6,7 +6,6 @@ are not. An array contains a bare scalar at the top level only. Numbers are int 
 `documents`).
 """
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -53,15 +52,6 @@ def _contains(document: Any, pattern: Any) -> bool:
 
 def _has_element(elements: list[Any], wanted: Any) -> bool:
     return any(_contains(element, wanted) for element in elements)
-
-
-def equalities(pattern: Any, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
-    """Yield the scalars that a document must have at paths of object keys, for an index."""
-    if isinstance(pattern, dict):
-        for name, wanted in pattern.items():
-            yield from equalities(wanted, (*path, name))
-    elif is_scalar(pattern) and path:
-        yield path, scalar(pattern)
 
 
 def value_at(document: Any, path: Path) -> Scalar | None:

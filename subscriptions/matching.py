@@ -9,10 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from subscriptions.envelope import Envelope
-from subscriptions.filters import Path, Scalar, contains, equalities, value_at
+from subscriptions.filters import Path, Scalar, value_at
+from subscriptions.patterns import Pattern, compile_filter
 
 TRUNCATE = "TRUNCATE"
 GLOB_CHARACTERS = frozenset("*?[")
@@ -31,6 +33,11 @@ class Target:
     handler_type: str
     is_paused: bool = False
 
+    @cached_property
+    def pattern(self) -> Pattern:
+        """The filter, compiled; raises FilterError for one that cannot be."""
+        return compile_filter(self.filter)
+
 
 def is_glob(event_type: str) -> bool:
     return not GLOB_CHARACTERS.isdisjoint(event_type)
@@ -45,7 +52,7 @@ class _Bucket:
 
     @classmethod
     def of(cls, targets: list[Target]) -> "_Bucket":
-        found = [(target, list(equalities(target.filter))) for target in targets]
+        found = [(target, list(target.pattern.atoms())) for target in targets]
         shared = Counter(atom for _, atoms in found for atom in set(atoms))
         bucket = cls()
         for target, atoms in found:
@@ -109,7 +116,7 @@ class Matcher:
             found += (
                 target
                 for target in bucket.candidates(event)
-                if not target.filter or contains(event.document, target.filter)
+                if not target.filter or target.pattern.matches(event)
             )
         found.sort(key=lambda target: target.id)
         return found

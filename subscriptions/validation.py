@@ -13,12 +13,14 @@ from typing import Any
 from django.db import connection
 from pydantic import ValidationError
 
-from subscriptions import backoff, filters
+from subscriptions import backoff
 from subscriptions.contracts import known_types, type_named
 from subscriptions.errors import InvalidSubscription, UnknownEventType, UnknownHandlerType
 from subscriptions.handlers.contract import Handler, HandlerConfig, handler_named
 from subscriptions.matching import is_glob
 from subscriptions.models import Operation, Subscription
+from subscriptions.operators import FilterError
+from subscriptions.patterns import compile_filter
 
 WATCHED = """
 SELECT w."table", array_agg(a.attname::text) FILTER (
@@ -112,13 +114,14 @@ def _check_source(subscription: Subscription, watched: Watched) -> None:
 
 
 def _check_filter(subscription: Subscription, watched: Watched) -> None:
-    pattern = subscription.filter
-    if not isinstance(pattern, dict):
-        raise InvalidSubscription("filter", "must be an object; {} matches all")
     try:
-        filters.check_depth(pattern)
-    except ValueError as error:
+        pattern = compile_filter(subscription.filter)
+    except FilterError as error:
         raise InvalidSubscription("filter", str(error)) from error
+    if subscription.table is None and pattern.asks_for_changes:
+        raise InvalidSubscription(
+            "filter", "asks how a row changed, and an event of a type has none: watch its table"
+        )
     if subscription.table is not None:
         columns = watched[subscription.table]
     else:
@@ -127,7 +130,7 @@ def _check_filter(subscription: Subscription, watched: Watched) -> None:
             return
         fields = type_named(name).model.model_fields
         columns = {field.serialization_alias or key for key, field in fields.items()}
-    unknown = sorted(set(pattern) - set(columns))
+    unknown = sorted(pattern.names - set(columns))
     if unknown:
         raise InvalidSubscription(
             "filter", f"there is no {', '.join(unknown)}; there are: {', '.join(sorted(columns))}"

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from subscriptions.documents import parse
-from subscriptions.filters import check_depth, contains, equalities, value_at
+from subscriptions.filters import check_depth, contains, value_at
+from subscriptions.patterns import Rows, compile_filter
 
 # Few values, so that pairs often contain each other; numbers as text, as JSON has them.
 scalars = st.sampled_from(
@@ -78,8 +79,16 @@ def test_containment_is_what_postgres_says(pairs: list[tuple[str, str]]) -> None
 def test_what_matches_has_every_indexed_equality(document: str, pattern: str) -> None:
     found, wanted = parse(document), parse(pattern)
 
-    if contains(found, wanted):
-        assert all(value_at(found, path) == value for path, value in equalities(wanted))
+    if isinstance(wanted, dict) and contains(found, wanted):
+        atoms = compile_filter(wanted).atoms()
+        assert all(value_at(found, path) == value for path, value in atoms)
+
+
+@given(documents, documents)
+def test_a_filter_without_operators_is_containment(document: str, pattern: str) -> None:
+    found, wanted = {"a": parse(document)}, {"a": parse(pattern)}
+
+    assert compile_filter(wanted).matches(Rows(found)) == contains(found, wanted)
 
 
 def test_a_pattern_of_a_thousand_levels_is_refused() -> None:
@@ -97,4 +106,4 @@ def test_a_filter_read_by_django_meets_the_same_number_in_a_row(number: str) -> 
     pattern = json.loads(f'{{"price": {number}}}')
 
     assert contains(document, pattern)
-    assert list(equalities(pattern)) == [(("price",), value_at(document, ("price",)))]
+    assert list(compile_filter(pattern).atoms()) == [(("price",), value_at(document, ("price",)))]
