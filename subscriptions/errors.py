@@ -2,6 +2,7 @@
 
 SubscriptionsError
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
+├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
 ├── UnknownHandlerType      a type that no `@handler` declares
 └── UnsafeAddress           a URL that leads to a private or reserved address, or to none
@@ -19,6 +20,12 @@ class InvalidSubscription(SubscriptionsError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class UnknownEvent(SubscriptionsError):
+    def __init__(self, event_id: object) -> None:
+        super().__init__(f"there is no event {event_id}; the outbox keeps them for a while only")
+        self.event_id = event_id
 
 
 class UnknownEventType(SubscriptionsError):

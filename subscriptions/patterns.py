@@ -13,7 +13,7 @@ meets, and everything in it has changed. Of a DELETE the old row is asked.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from subscriptions import operators
@@ -51,7 +51,8 @@ class Rows:
 @dataclass(frozen=True)
 class Verdict:
     """One condition of a filter and whether an event meets it: `found` is the value that decided,
-    None with `is_there` False where there is none.
+    None with `is_there` False where there is none; of a change, it is what was `before` and is
+    `after`.
     """
 
     path: str
@@ -59,6 +60,9 @@ class Verdict:
     is_met: bool
     found: Any = None
     is_there: bool = True
+    of_change: bool = False
+    before: Any = None
+    after: Any = None
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,14 @@ class Condition:
 
     def verdict(self, rows: Asked) -> Verdict:
         """Explain what the condition says of an event."""
-        found = value_at(rows.document, self.path) if self.path else ABSENT
-        is_there = found is not ABSENT
-        shown = found if is_there else None
-        return Verdict(".".join(self.path), self.wanted, self.test(rows), shown, is_there)
+        made = Verdict(".".join(self.path), self.wanted, self.test(rows))
+        if not self.path:
+            return made
+        if self.of_change:
+            before, after = value_at(rows.before, self.path), value_at(rows.after, self.path)
+            return replace(made, of_change=True, before=_or_none(before), after=_or_none(after))
+        found = value_at(rows.document, self.path)
+        return replace(made, found=_or_none(found), is_there=found is not ABSENT)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,10 @@ class Pattern:
     @property
     def asks_for_changes(self) -> bool:
         return any(condition.of_change for condition in self.conditions)
+
+
+def _or_none(value: Any) -> Any:
+    return None if value is ABSENT else value
 
 
 def value_at(document: Any, path: Path) -> Any:

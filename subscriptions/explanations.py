@@ -1,0 +1,157 @@
+"""Why an event goes to a subscription or not, and what a filter would have met in the past."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from subscriptions.cursor import COLUMNS
+from subscriptions.envelope import Envelope
+from subscriptions.errors import UnknownEvent
+from subscriptions.matching import TRUNCATE
+from subscriptions.models import Subscription
+from subscriptions.patterns import Verdict, compile_filter
+from subscriptions.validation import check_definition, watched_columns
+
+NEWEST = 10_000  # events that a trial looks at
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that a match needs: what it asks, what the event has, and whether that is met."""
+
+    asks: str
+    wanted: Any
+    found: Any
+    is_met: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Every reason of one event and one subscription; it matches if all are met.
+
+    `notes` say what else keeps a matching event from being delivered: a pause, say.
+    """
+
+    reasons: list[Reason]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def matches(self) -> bool:
+        return all(reason.is_met for reason in self.reasons)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a filter would have done: of `examined` past events `matched`, the newest `shown`."""
+
+    examined: int
+    matched: int
+    shown: list[Envelope]
+
+
+def why(subscription: Subscription, event_id: UUID) -> Explanation:
+    """Explain a match or a miss, by the event's `id`. Two queries; raises UnknownEvent."""
+    event = envelope(event_id)
+    reasons = [*_source(subscription, event), *_filter(subscription, event)]
+    return Explanation(reasons, list(_notes(subscription, event)))
+
+
+def envelope(event_id: UUID) -> Envelope:
+    """Return one event of the outbox; raises UnknownEvent."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {COLUMNS} FROM event_system_event e WHERE e.id = %s",  # noqa: S608 - constants
+            [event_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise UnknownEvent(event_id)
+    return Envelope(*row)
+
+
+def _source(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
+    company = subscription.company
+    # A TRUNCATE has no rows, so it is of no company and told to all.
+    is_ours = company in (None, event.company) or event.operation == TRUNCATE
+    yield Reason("company", company or "any", event.company, is_ours)
+    if subscription.table is None:
+        wanted = subscription.event_type or ""
+        yield Reason("type", wanted, event.type, fnmatchcase(event.type or "", wanted))
+        return
+    yield Reason("table", subscription.table, event.table, event.table == subscription.table)
+    is_asked = event.operation in subscription.operations
+    yield Reason("operation", list(subscription.operations), event.operation, is_asked)
+
+
+def _filter(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
+    if event.operation == TRUNCATE:
+        return
+    for verdict in compile_filter(subscription.filter).verdicts(event):
+        yield _reason(verdict, event)
+
+
+def _reason(verdict: Verdict, event: Envelope) -> Reason:
+    asks = f"filter {verdict.path}".strip()
+    found: Any = verdict.found
+    if verdict.of_change:
+        found = {"before": verdict.before, "after": verdict.after}
+    elif not verdict.is_there:
+        found = "nothing there" if verdict.path else None
+    return Reason(asks, verdict.wanted, found, verdict.is_met)
+
+
+def _notes(subscription: Subscription, event: Envelope) -> Iterator[str]:
+    if not subscription.active:
+        yield "the subscription is not active: nothing is captured for it"
+    if subscription.invalid_reason:
+        yield f"the subscription is invalid: {subscription.invalid_reason}"
+    if subscription.paused_at is not None:
+        yield f"paused since {subscription.paused_at:%Y-%m-%d %H:%M} UTC: deliveries are held"
+    if subscription.created_at is not None and event.recorded_at < subscription.created_at:
+        yield "the event is older than the subscription"
+
+
+def try_filter(wanted: Subscription, *, since: datetime | None = None) -> Trial:
+    """Ask past events of the company, the newest 10,000 since then, what a subscription that need
+    not be saved would have got.
+
+    Raises InvalidSubscription. A table's events from before anybody subscribed to it are there only
+    if it is captured always.
+    """
+    check_definition(wanted, watched_columns())
+    pattern = compile_filter(wanted.filter)
+    examined = matched = 0
+    shown: list[Envelope] = []
+    for event in _past(wanted, since):
+        examined += 1
+        is_source = all(reason.is_met for reason in _source(wanted, event))
+        if is_source and (event.operation == TRUNCATE or pattern.matches(event)):
+            matched += 1
+            if len(shown) < SHOWN:
+                shown.append(event)
+    return Trial(examined, matched, shown)
+
+
+_PAST = f"""
+SELECT {COLUMNS} FROM event_system_event e
+WHERE (%(company)s::text IS NULL OR e.company = %(company)s)
+    AND (e."table" = %(table)s OR %(table)s::text IS NULL AND e.type IS NOT NULL)
+    AND (%(since)s::timestamptz IS NULL OR e.recorded_at >= %(since)s)
+ORDER BY e.seq DESC LIMIT %(newest)s
+"""  # noqa: S608 - constants
+
+
+def _past(wanted: Subscription, since: datetime | None) -> Iterator[Envelope]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _PAST,
+            {"company": wanted.company, "table": wanted.table, "since": since, "newest": NEWEST},
+        )
+        for row in cursor:
+            yield Envelope(*row)
