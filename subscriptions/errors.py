@@ -1,6 +1,7 @@
 """What can go wrong in the event system.
 
 SubscriptionsError
+├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
 ├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
@@ -11,6 +12,10 @@ SubscriptionsError
 
 class SubscriptionsError(Exception):
     """The root of this app's errors."""
+
+
+class CannotWatch(SubscriptionsError):
+    """Say why a table cannot be watched, or not as asked."""
 
 
 class InvalidSubscription(SubscriptionsError):

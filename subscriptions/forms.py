@@ -38,7 +38,8 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         initial=dict,
         widget=UnfoldAdminTextareaWidget,
-        help_text='{"status": "confirmed"}; {} matches all.',
+        help_text='{"status": "confirmed"}; {} matches all. Operators stand where values do:'
+        ' {"total": {"numeric": [">", 100]}, "status": {"changed_to": "paid"}}.',
     )
     config = forms.JSONField(required=False, initial=dict, widget=UnfoldAdminTextareaWidget)
     headers = forms.CharField(
