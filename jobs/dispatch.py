@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 CAPACITY = 100_000  # wake-ups that may wait in one process; about 40 MB
 AT_ONCE = 1000
-LINGER_SECONDS = 0.02  # of wake-ups that come thick and fast: a request takes ten
+LINGER_SECONDS = 0.05  # of wake-ups that come thick and fast: a request takes ten
 
 
 @dataclass(frozen=True)
