@@ -18,9 +18,9 @@ class Background(Generic[T]):
 
     The thread begins with the first thing, makes its worker and passes on at most `at_once`. What
     comes alone goes at once; what comes less than `linger` seconds after the last waits as long for
-    company. Things are handed over without a lock of ours:
-    whoever does so may be interrupted anywhere, and would leave it taken. A forked child begins
-    with nothing: what waits is its parent's.
+    company. The worker raises nothing. Things are handed over without a lock of ours: whoever does
+    so may be interrupted anywhere, and would leave it taken. A forked child begins with nothing:
+    what waits is its parent's.
     """
 
     def __init__(

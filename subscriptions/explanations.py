@@ -14,6 +14,7 @@ from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownEvent
 from subscriptions.matching import TRUNCATE
 from subscriptions.models import Subscription
+from subscriptions.operators import FilterError
 from subscriptions.patterns import Verdict, compile_filter
 from subscriptions.validation import check_definition, watched_columns
 
@@ -56,7 +57,7 @@ class Trial:
 
 
 def why(subscription: Subscription, event_id: UUID) -> Explanation:
-    """Explain a match or a miss, by the event's `id`. Two queries; raises UnknownEvent."""
+    """Explain a match or a miss, by the event's `id`. One query; raises UnknownEvent."""
     event = envelope(event_id)
     reasons = [*_source(subscription, event), *_filter(subscription, event)]
     return Explanation(reasons, list(_notes(subscription, event)))
@@ -92,11 +93,16 @@ def _source(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
 def _filter(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
     if event.operation == TRUNCATE:
         return
-    for verdict in compile_filter(subscription.filter).verdicts(event):
-        yield _reason(verdict, event)
+    try:
+        pattern = compile_filter(subscription.filter)
+    except FilterError as error:  # written by SQL: nothing is delivered by it
+        yield Reason("filter", subscription.filter, f"cannot be: {error}", False)
+        return
+    for verdict in pattern.verdicts(event):
+        yield _reason(verdict)
 
 
-def _reason(verdict: Verdict, event: Envelope) -> Reason:
+def _reason(verdict: Verdict) -> Reason:
     asks = f"filter {verdict.path}".strip()
     found: Any = verdict.found
     if verdict.of_change:

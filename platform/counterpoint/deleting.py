@@ -1,7 +1,8 @@
 """Delete acknowledged messages by tens, in a thread: kombu makes a request for each and waits.
 
 A message whose deletion fails, or was not sent when the process ended, comes again after its
-visibility time-out and finds its row taken.
+visibility time-out. A step's finds its row taken; an ordinary Celery task runs again, as SQS's "at
+least once" allows at any time.
 """
 
 import atexit

@@ -38,6 +38,7 @@ def the_event() -> Any:
         ),
         ({"filter": {"status": {"changed_to": "confirmed"}}}, []),
         ({"filter": {"$or": [{"status": "open"}]}}, ["filter"]),
+        ({"filter": {"status": {"prefix": 1}}}, ["filter"]),  # as SQL may write it
     ],
 )
 def test_each_reason_of_a_match_or_a_miss_is_told(
