@@ -103,6 +103,8 @@ class Subscription(models.Model):
     batch_size = models.IntegerField(default=1)
     debounce = models.DurationField(null=True, blank=True)
     secret = EncryptedTextField(null=True, editable=False)
+    owner = models.TextField(null=True, blank=True)
+    disabled_reason = models.TextField(null=True, editable=False)
     invalid_reason = models.TextField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -125,16 +127,21 @@ class Delivery(models.Model):
     """One event on its way to one subscription. `due_at` is when the sweep looks at it again.
 
     `pending` waits for a message that was sent (or is overdue), `retrying` for its time, `running`
-    for a worker whose lease ends at `due_at`.
+    for a worker whose lease ends at `due_at`, `waiting` for an earlier delivery of its record,
+    `held` for a paused subscription to be resumed. `superseded` was not made: a later event of the
+    record took its place.
     """
 
     class Status(models.TextChoices):
         PENDING = "pending"
         RUNNING = "running"
         RETRYING = "retrying"
+        WAITING = "waiting"
         HELD = "held"
         DELIVERED = "delivered"
+        SUPERSEDED = "superseded"
         DEAD = "dead"
+        EXPIRED = "expired"
         BLOCKED = "blocked"
         CANCELED = "canceled"
 
@@ -157,6 +164,8 @@ class Delivery(models.Model):
     attempts = models.IntegerField(default=0)
     generation = models.IntegerField(default=1)
     due_at = models.DateTimeField(null=True)
+    record_key = models.TextField(null=True)
+    batch_id = models.BigIntegerField(null=True)
     error = models.TextField(default="")
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -200,6 +209,30 @@ class DeliveryAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of delivery {self.delivery_id}"
+
+
+class Gate(models.Model):
+    """What holds a subscription's deliveries back: its breaker, and its place in its rate.
+
+    `failures` are in a row; until `open_until` nothing is sent, then one at a time is a probe.
+    """
+
+    subscription = models.OneToOneField(
+        Subscription, models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="gate"
+    )
+    failures = models.IntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    openings = models.IntegerField(default=0)
+    open_until = models.DateTimeField(null=True)
+    max_rate = models.IntegerField(null=True)
+    next_at = models.DateTimeField(null=True)
+    queued_until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "event_system_gate"
+
+    def __str__(self) -> str:
+        return f"gate of subscription {self.pk}"
 
 
 class RelayCursor(models.Model):
