@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import django.db.models.deletion
+import encrypted_fields.fields
 from django.db import migrations, models
 
 from subscriptions.capture.operations import sql_file
@@ -62,6 +63,21 @@ class Migration(migrations.Migration):
                     model_name="subscription",
                     name="owner",
                     field=models.TextField(blank=True, null=True),
+                ),
+                migrations.AddField(
+                    model_name="subscription",
+                    name="previous_secret",
+                    field=encrypted_fields.fields.EncryptedTextField(editable=False, null=True),
+                ),
+                migrations.AddField(
+                    model_name="subscription",
+                    name="previous_secret_until",
+                    field=models.DateTimeField(editable=False, null=True),
+                ),
+                migrations.AddField(
+                    model_name="subscription",
+                    name="secret_revealed_at",
+                    field=models.DateTimeField(editable=False, null=True),
                 ),
                 migrations.AlterField(
                     model_name="delivery",

@@ -1,4 +1,9 @@
-ALTER TABLE public.event_system_subscription DROP COLUMN owner, DROP COLUMN disabled_reason;
+ALTER TABLE public.event_system_subscription
+    DROP COLUMN owner,
+    DROP COLUMN disabled_reason,
+    DROP COLUMN previous_secret,
+    DROP COLUMN previous_secret_until,
+    DROP COLUMN secret_revealed_at;
 DROP TABLE public.event_system_gate;
 DROP INDEX public.event_system_delivery_due;
 DROP INDEX public.event_system_delivery_failed;

@@ -38,4 +38,8 @@ CREATE TABLE public.event_system_gate (
 
 ALTER TABLE public.event_system_subscription
     ADD COLUMN owner text,  -- a mail address: who is told when the platform disables it
-    ADD COLUMN disabled_reason text;
+    ADD COLUMN disabled_reason text,
+    -- Both sign until then: a receiver takes over the new one at leisure.
+    ADD COLUMN previous_secret text CHECK (previous_secret NOT LIKE 'whsec\_%'),
+    ADD COLUMN previous_secret_until timestamptz,
+    ADD COLUMN secret_revealed_at timestamptz;
