@@ -53,6 +53,13 @@ class Envelope:
         return parse(self.record_id_text)
 
     @property
+    def record_key(self) -> str | None:
+        """What order and debounce go by: a row's table and key, a typed event's `key`."""
+        if self.type is not None:
+            return self.key
+        return None if self.record_id_text is None else f"{self.table}:{self.record_id_text}"
+
+    @property
     def document(self) -> Any:
         """What filters look at: the payload, or the new row, or the old row of a DELETE."""
         if self.type is not None:

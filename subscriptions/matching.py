@@ -8,6 +8,7 @@ meets; what cannot match costs nothing.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -32,6 +33,9 @@ class Target:
     filter: Any
     handler_type: str
     is_paused: bool = False
+    # Whether its deliveries know their record: they are ordered by it, or the last one is enough.
+    is_by_record: bool = False
+    debounce: timedelta = timedelta()
 
     @cached_property
     def pattern(self) -> Pattern:

@@ -7,6 +7,7 @@ nothing, one that dies after it has left rows that the sweep sends.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from django.conf import settings
@@ -26,13 +27,16 @@ DEEPEST = 10
 
 INSERT = """
 INSERT INTO event_system_delivery
-    (event_seq, event_id, event_at, subscription_id, company, handler_type, status, error, due_at)
-SELECT d.*, CASE d.status WHEN 'pending' THEN clock_timestamp() + make_interval(secs => %s) END
+    (event_seq, event_id, event_at, subscription_id, company, handler_type, status, error,
+        record_key, due_at)
+SELECT seq, id, at, subscription_id, company, handler_type, status, error, record_key,
+    CASE status WHEN 'pending' THEN clock_timestamp() + COALESCE(delay, make_interval(secs => %s))
+    END
 FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::bigint[], %s::text[], %s::text[],
-    %s::text[], %s::text[]) AS d (seq, id, at, subscription_id, company, handler_type, status,
-    error)
+    %s::text[], %s::text[], %s::text[], %s::interval[]) AS d (seq, id, at, subscription_id, company,
+    handler_type, status, error, record_key, delay)
 ON CONFLICT (event_seq, subscription_id, event_at) DO NOTHING
-RETURNING id, handler_type, subscription_id, status
+RETURNING id, handler_type, subscription_id, status, record_key
 """
 
 
@@ -101,6 +105,15 @@ class Match:
     target: Target
     problem: str = ""
 
+    @property
+    def record_key(self) -> str | None:
+        return self.event.record_key if self.target.is_by_record else None
+
+    @property
+    def delay(self) -> timedelta | None:
+        """How long it waits for a later event of its record; None: not at all."""
+        return (self.target.debounce or None) if self.record_key is not None else None
+
 
 def _matched(router: Router, events: Sequence[Envelope]) -> list[Match]:
     found: list[Match] = []
@@ -130,7 +143,10 @@ def _state(match: Match) -> tuple[str, str]:
 
 
 def _insert(matches: Sequence[Match]) -> list[Waiting]:
-    """Insert the deliveries in one statement; return those that wait for a worker."""
+    """Insert the deliveries in one statement; return those that wait for a worker.
+
+    A debounced one gets no message: the sweep sends it when its time has come.
+    """
     if not matches:
         return []
     states = [_state(match) for match in matches]
@@ -147,10 +163,14 @@ def _insert(matches: Sequence[Match]) -> list[Waiting]:
                 [match.target.handler_type for match in matches],
                 [status for status, _ in states],
                 [error for _, error in states],
+                [match.record_key for match in matches],
+                [match.delay for match in matches],
             ],
         )
+        debounced = {match.target.id for match in matches if match.target.debounce}
         return [
             Waiting(delivery_id, handler_type, subscription_id)
-            for delivery_id, handler_type, subscription_id, status in rows.fetchall()
+            for delivery_id, handler_type, subscription_id, status, record_key in rows.fetchall()
             if status == Delivery.Status.PENDING
+            and not (record_key is not None and subscription_id in debounced)
         ]

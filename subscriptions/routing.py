@@ -1,10 +1,13 @@
 """The subscriptions as the relay holds them: loaded and compiled when their revision moves."""
 
+from datetime import timedelta
+
 import structlog
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from subscriptions.errors import InvalidSubscription
+from subscriptions.handlers.contract import Handler
 from subscriptions.loading import load
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Subscription
@@ -27,6 +30,15 @@ UPDATE event_system_subscription SET invalid_reason = %s WHERE id = (
     WHERE id = %s AND invalid_reason IS DISTINCT FROM %s
     FOR NO KEY UPDATE SKIP LOCKED)
 """
+
+
+def is_by_record(subscription: Subscription, handler: Handler) -> bool:
+    """Whether its deliveries wait for each other, or take each other's place, by record."""
+    return (
+        subscription.ordering == Subscription.Ordering.RECORD
+        or bool(subscription.debounce)
+        or handler.collapses
+    )
 
 
 class Router:
@@ -89,6 +101,8 @@ class Router:
             filter=subscription.filter,
             handler_type=checked.handler.name,
             is_paused=subscription.paused_at is not None,
+            is_by_record=is_by_record(subscription, checked.handler),
+            debounce=subscription.debounce or timedelta(),
         )
 
     def note_verdicts(self) -> None:

@@ -79,7 +79,9 @@ class Handler(ABC):
 
     `queue` is the SQS queue of its deliveries, `chunk` how many of them one message names, `lease`
     how long a worker may take for a chunk before others take it over, `has_secret` whether a
-    subscription gets a signing secret.
+    subscription gets a signing secret. `collapses` says that the latest event of a record stands
+    for those before it. With a `concurrency` of n each delivery is a call of its own, in threads,
+    at most n at a time per subscription and process; with 0 `deliver` gets all that there are.
     """
 
     name: ClassVar[str]
@@ -87,6 +89,8 @@ class Handler(ABC):
     chunk: ClassVar[int] = 20
     lease: ClassVar[timedelta] = timedelta(minutes=2)
     has_secret: ClassVar[bool] = False
+    collapses: ClassVar[bool] = False
+    concurrency: ClassVar[int] = 0
     Config: ClassVar[type[HandlerConfig]] = HandlerConfig
 
     def check(self, config: Any, *, company: str | None) -> None:  # noqa: B027 - most need none
