@@ -1,4 +1,4 @@
-"""A window on events and deliveries, and the form for subscriptions.
+"""The form for subscriptions and their list.
 
 Secrets and custom headers go in and never come out: the form shows what is set, not its value.
 """
@@ -6,101 +6,12 @@ Secrets and custom headers go in and never come out: the form shows what is set,
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
-from jobs.admin import ReadOnly, Recorded
 from subscriptions import services
 from subscriptions.forms import SubscriptionForm, shown_config
-from subscriptions.models import Delivery, DeliveryAttempt, Event, RelayCursor, Subscription
-
-
-@admin.register(Event)
-class EventAdmin(Recorded):
-    list_display = (
-        "seq",
-        "company",
-        "type",
-        "table",
-        "operation",
-        "record_id",
-        "timestamp",
-        "source",
-    )
-    list_filter = ("source", "operation")
-    search_fields = ("=company", "=table", "=type")
-    search_help_text = "A company, a table or a type, whole"
-    ordering = ("-seq",)
-
-
-class DeliveryAttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    model = DeliveryAttempt
-    fields = (
-        "generation",
-        "number",
-        "status",
-        "started_at",
-        "duration",
-        "status_code",
-        "response",
-        "error",
-    )
-    readonly_fields = fields
-    ordering = ("id",)
-    extra = 0
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(Recorded):
-    list_display = (
-        "id",
-        "company",
-        "subscription_name",
-        "handler_type",
-        "status",
-        "attempts",
-        "due_at",
-        "created_at",
-    )
-    list_filter = ("status", "handler_type")
-    search_fields = ("=company",)
-    search_help_text = "A company, whole"
-    ordering = ("-id",)
-    inlines = (DeliveryAttemptInline,)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        # Not select_related: its inner join would hide the deliveries of a deleted subscription.
-        name = Subscription.objects.filter(pk=OuterRef("subscription_id")).values("name")
-        rows: QuerySet[Delivery] = super().get_queryset(request)
-        return rows.annotate(subscription_name=Subquery(name[:1]))
-
-    @admin.display(description="subscription", empty_value="(deleted)")
-    def subscription_name(self, delivery: Delivery) -> str | None:
-        name: str | None = getattr(delivery, "subscription_name", None)
-        return name
-
-
-@admin.register(DeliveryAttempt)
-class DeliveryAttemptAdmin(Recorded):
-    list_display = (
-        "id",
-        "delivery_id",
-        "number",
-        "status",
-        "status_code",
-        "started_at",
-        "duration",
-        "error",
-    )
-    list_filter = ("status",)
-    ordering = ("-id",)
-
-
-@admin.register(RelayCursor)
-class RelayCursorAdmin(Recorded):
-    list_display = ("shard", "last_seq", "seen", "reading", "moved_at")
-    ordering = ("shard",)
+from subscriptions.models import Subscription
 
 
 @admin.register(Subscription)

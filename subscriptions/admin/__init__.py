@@ -1,0 +1,13 @@
+"""A window on events and deliveries, and the form for subscriptions."""
+
+from subscriptions.admin.deliveries import DeliveryAdmin, DeliveryAttemptAdmin
+from subscriptions.admin.events import EventAdmin, RelayCursorAdmin
+from subscriptions.admin.subscriptions import SubscriptionAdmin
+
+__all__ = [
+    "DeliveryAdmin",
+    "DeliveryAttemptAdmin",
+    "EventAdmin",
+    "RelayCursorAdmin",
+    "SubscriptionAdmin",
+]

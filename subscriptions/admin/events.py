@@ -1,0 +1,30 @@
+"""Events and the relay's place among them: to be seen, never changed."""
+
+from django.contrib import admin
+
+from jobs.admin import Recorded
+from subscriptions.models import Event, RelayCursor
+
+
+@admin.register(Event)
+class EventAdmin(Recorded):
+    list_display = (
+        "seq",
+        "company",
+        "type",
+        "table",
+        "operation",
+        "record_id",
+        "timestamp",
+        "source",
+    )
+    list_filter = ("source", "operation")
+    search_fields = ("=company", "=table", "=type")
+    search_help_text = "A company, a table or a type, whole"
+    ordering = ("-seq",)
+
+
+@admin.register(RelayCursor)
+class RelayCursorAdmin(Recorded):
+    list_display = ("shard", "last_seq", "seen", "reading", "moved_at")
+    ordering = ("shard",)
