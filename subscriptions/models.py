@@ -131,8 +131,8 @@ class Delivery(models.Model):
 
     `pending` waits for a message that was sent (or is overdue), `retrying` for its time, `running`
     for a worker whose lease ends at `due_at`, `waiting` for an earlier delivery of its record,
-    `held` for a paused subscription to be resumed. `superseded` was not made: a later event of the
-    record took its place.
+    `queued` for its receiver to have room or be well again, `held` for a paused subscription to be
+    resumed. `superseded` was not made: a later event of the record took its place.
     """
 
     class Status(models.TextChoices):
@@ -140,6 +140,7 @@ class Delivery(models.Model):
         RUNNING = "running"
         RETRYING = "retrying"
         WAITING = "waiting"
+        QUEUED = "queued"
         HELD = "held"
         DELIVERED = "delivered"
         SUPERSEDED = "superseded"
@@ -169,6 +170,7 @@ class Delivery(models.Model):
     due_at = models.DateTimeField(null=True)
     record_key = models.TextField(null=True)
     batch_id = models.BigIntegerField(null=True)
+    slot_at = models.DateTimeField(null=True)
     error = models.TextField(default="")
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -217,7 +219,8 @@ class DeliveryAttempt(models.Model):
 class Gate(models.Model):
     """What holds a subscription's deliveries back: its breaker, and its place in its rate.
 
-    `failures` are in a row; until `open_until` nothing is sent, then one at a time is a probe.
+    `failures` are in a row; until `open_until` only the probe is sent. `next_at` is when the
+    subscription's `max_rate` has its next free place.
     """
 
     subscription = models.OneToOneField(
@@ -227,9 +230,8 @@ class Gate(models.Model):
     failing_since = models.DateTimeField(null=True)
     openings = models.IntegerField(default=0)
     open_until = models.DateTimeField(null=True)
-    max_rate = models.IntegerField(null=True)
+    probe_id = models.BigIntegerField(null=True)
     next_at = models.DateTimeField(null=True)
-    queued_until = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "event_system_gate"

@@ -36,9 +36,8 @@ class Migration(migrations.Migration):
                         ("failing_since", models.DateTimeField(null=True)),
                         ("openings", models.IntegerField(default=0)),
                         ("open_until", models.DateTimeField(null=True)),
-                        ("max_rate", models.IntegerField(null=True)),
+                        ("probe_id", models.BigIntegerField(null=True)),
                         ("next_at", models.DateTimeField(null=True)),
-                        ("queued_until", models.DateTimeField(null=True)),
                     ],
                     options={
                         "db_table": "event_system_gate",
@@ -48,6 +47,11 @@ class Migration(migrations.Migration):
                     model_name="delivery",
                     name="batch_id",
                     field=models.BigIntegerField(null=True),
+                ),
+                migrations.AddField(
+                    model_name="delivery",
+                    name="slot_at",
+                    field=models.DateTimeField(null=True),
                 ),
                 migrations.AddField(
                     model_name="delivery",
@@ -88,6 +92,7 @@ class Migration(migrations.Migration):
                             ("running", "Running"),
                             ("retrying", "Retrying"),
                             ("waiting", "Waiting"),
+                            ("queued", "Queued"),
                             ("held", "Held"),
                             ("delivered", "Delivered"),
                             ("superseded", "Superseded"),
