@@ -16,7 +16,7 @@ from subscriptions.matching import TRUNCATE
 from subscriptions.models import Subscription
 from subscriptions.operators import FilterError
 from subscriptions.patterns import Verdict, compile_filter
-from subscriptions.validation import check_definition, watched_columns
+from subscriptions.validation import check_matching, watched_columns
 
 NEWEST = 10_000  # events that a trial looks at
 SHOWN = 20
@@ -130,7 +130,7 @@ def try_filter(wanted: Subscription, *, since: datetime | None = None) -> Trial:
     Raises InvalidSubscription. A table's events from before anybody subscribed to it are there only
     if it is captured always.
     """
-    check_definition(wanted, watched_columns())
+    check_matching(wanted, watched_columns())
     pattern = compile_filter(wanted.filter)
     examined = matched = 0
     shown: list[Envelope] = []

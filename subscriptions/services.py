@@ -25,6 +25,7 @@ DEFINITION = (
     "backoff",
     "batch_size",
     "debounce",
+    "owner",
 )
 
 
@@ -68,6 +69,7 @@ def create_subscription(
     backoff: dict[str, Any] | str | None = None,
     batch_size: int = 1,
     debounce: timedelta | None = None,
+    owner: str | None = None,
 ) -> Subscription:
     """Create the company's subscription of this name, or give the one there is this definition.
 
@@ -89,6 +91,7 @@ def create_subscription(
         backoff={} if backoff is None else backoff,
         batch_size=batch_size,
         debounce=debounce,
+        owner=owner,
     )
     return save_subscription(wanted)
 

@@ -52,8 +52,7 @@ def check_definition(subscription: Subscription, watched: Watched) -> Checked:
 
     Looks up no host name and dials nothing: the relay calls it between two events.
     """
-    _check_source(subscription, watched)
-    _check_filter(subscription, watched)
+    check_matching(subscription, watched)
     try:
         backoff.parse(subscription.backoff)
     except ValueError as error:
@@ -63,6 +62,12 @@ def check_definition(subscription: Subscription, watched: Watched) -> Checked:
     except UnknownHandlerType as error:
         raise InvalidSubscription("handler_type", str(error)) from error
     return Checked(handler, parse_config(handler, subscription.config))
+
+
+def check_matching(subscription: Subscription, watched: Watched) -> None:
+    """Check what decides which events it gets, source and filter; raise InvalidSubscription."""
+    _check_source(subscription, watched)
+    _check_filter(subscription, watched)
 
 
 def parse_config(handler: Handler, config: Any) -> HandlerConfig:

@@ -1,5 +1,6 @@
 """A window on runs with a few levers: everything can be seen, nothing is edited by hand."""
 
+from jobs.admin.companies import CompanyScoped, MembershipAdmin, RecordedOfCompany
 from jobs.admin.keys import ApiKeyAdmin
 from jobs.admin.records import ActionAdmin, DefinitionAdmin, FiringAdmin, HoldAdmin, WaitAdmin
 from jobs.admin.rows import ReadOnly, Recorded
@@ -10,12 +11,15 @@ __all__ = [
     "ActionAdmin",
     "ApiKeyAdmin",
     "AttemptAdmin",
+    "CompanyScoped",
     "DefinitionAdmin",
     "FiringAdmin",
     "HoldAdmin",
     "JoinAdmin",
+    "MembershipAdmin",
     "ReadOnly",
     "Recorded",
+    "RecordedOfCompany",
     "RunAdmin",
     "StepRunAdmin",
     "WaitAdmin",

@@ -3,6 +3,7 @@
 from jobs.models.limits import Hold, RateWindow
 from jobs.models.records import Action, ApiKey, Firing
 from jobs.models.runs import Definition, Run
+from jobs.models.staff import Membership
 from jobs.models.steps import Attempt, Join, Memo, StepRun
 from jobs.models.waits import PendingEvent, Signal, Wait
 
@@ -14,6 +15,7 @@ __all__ = [
     "Firing",
     "Hold",
     "Join",
+    "Membership",
     "Memo",
     "PendingEvent",
     "RateWindow",

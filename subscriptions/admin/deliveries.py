@@ -1,11 +1,13 @@
 """Deliveries and their attempts: what was sent, what was answered, how long it took."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
-from jobs.admin import ReadOnly, Recorded
+from jobs.admin import ReadOnly, RecordedOfCompany
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 
 
@@ -26,8 +28,17 @@ class DeliveryAttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
     extra = 0
 
 
+def deliveries_of(rows: QuerySet[Any], company: str) -> QuerySet[Any]:
+    """Return the deliveries to the company's own subscriptions.
+
+    A delivery's `company` is its event's: a subscription of the platform gets those of all.
+    """
+    own = Subscription.objects.filter(company=company)
+    return rows.filter(subscription_id__in=own.values("pk"))
+
+
 @admin.register(Delivery)
-class DeliveryAdmin(Recorded):
+class DeliveryAdmin(RecordedOfCompany):
     list_display = (
         "id",
         "company",
@@ -44,6 +55,9 @@ class DeliveryAdmin(Recorded):
     ordering = ("-id",)
     inlines = (DeliveryAttemptInline,)
 
+    def of_company(self, rows: QuerySet[Delivery], company: str) -> QuerySet[Delivery]:
+        return deliveries_of(rows, company)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         # Not select_related: its inner join would hide the deliveries of a deleted subscription.
         name = Subscription.objects.filter(pk=OuterRef("subscription_id")).values("name")
@@ -57,7 +71,7 @@ class DeliveryAdmin(Recorded):
 
 
 @admin.register(DeliveryAttempt)
-class DeliveryAttemptAdmin(Recorded):
+class DeliveryAttemptAdmin(RecordedOfCompany):
     list_display = (
         "id",
         "delivery_id",
@@ -70,3 +84,9 @@ class DeliveryAttemptAdmin(Recorded):
     )
     list_filter = ("status",)
     ordering = ("-id",)
+
+    def of_company(
+        self, rows: QuerySet[DeliveryAttempt], company: str
+    ) -> QuerySet[DeliveryAttempt]:
+        own = deliveries_of(Delivery.objects.filter(pk=OuterRef("delivery_id")), company)
+        return rows.filter(Exists(own))

@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 
-from jobs.admin import Recorded
+from jobs.admin import RecordedOfCompany
 from subscriptions.models import Event, RelayCursor
 
 
 @admin.register(Event)
-class EventAdmin(Recorded):
+class EventAdmin(RecordedOfCompany):
     list_display = (
         "seq",
         "company",
@@ -25,6 +25,7 @@ class EventAdmin(Recorded):
 
 
 @admin.register(RelayCursor)
-class RelayCursorAdmin(Recorded):
+class RelayCursorAdmin(RecordedOfCompany):
+    company_field = None
     list_display = ("shard", "last_seq", "seen", "reading", "moved_at")
     ordering = ("shard",)

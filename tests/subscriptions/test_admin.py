@@ -24,12 +24,16 @@ FORM = {
     "operations": ["INSERT", "UPDATE"],
     "filter": '{"status": "confirmed"}',
     "handler_type": "WEBHOOK",
-    "config": '{"url": "https://93.184.216.34/hook"}',
-    "headers": '{"Authorization": "Bearer very-secret"}',
-    "signing_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "config_url": "https://93.184.216.34/hook",
+    "config_method": '"POST"',
+    "config_format": '"default"',
+    "config_headers": "Authorization: Bearer very-secret",
+    "config_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "active": "on",
     "attempts": "3",
     "backoff": "{}",
+    "ordering": "none",
+    "batch_size": "1",
 }
 ADD = "/admin/subscriptions/subscription/add/"
 
@@ -104,7 +108,7 @@ def test_a_subscription_is_made_and_its_secrets_never_come_out(
         ["INSERT", "UPDATE"],
     )
     assert stored.config["headers"] == {"Authorization": "Bearer very-secret"}
-    assert stored.secret == FORM["signing_secret"]
+    assert stored.secret == FORM["config_secret"]
     page = operator.get(change_url(stored)).content.decode()
     listed = operator.get(reverse("admin:subscriptions_subscription_changelist")).content.decode()
     for text in ("very-secret", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"):
@@ -119,7 +123,7 @@ def test_an_empty_secret_and_empty_headers_keep_what_there_is(
     stored = Subscription.objects.get()
 
     answer = operator.post(
-        change_url(stored), {**FORM, "headers": "", "signing_secret": "", "filter": "{}"}
+        change_url(stored), {**FORM, "config_headers": "", "config_secret": "", "filter": "{}"}
     )
 
     assert answer.status_code == 302
@@ -146,14 +150,16 @@ def test_who_may_only_look_sees_no_headers(client: Client, orders: str, operator
     ("change", "message"),
     [
         ({"table": "nowhere"}, "table: &#x27;nowhere&#x27; is not watched; watched: orders"),
-        ({"config": '{"url": "http://10.0.0.1/"}'}, "config.url: 10.0.0.1: is not a public"),
-        ({"config": '{"uri": "x"}'}, "config.url: Field required; WEBHOOK takes: url"),
+        ({"table": ""}, "table: give either table or event_type"),
+        ({"config_url": "http://10.0.0.1/"}, "config.url: 10.0.0.1: is not a public"),
+        ({"config_url": ""}, "This field is required."),
         ({"filter": '{"colour": 1}'}, "filter: there is no colour; there are: company, id, status"),
-        ({"headers": '{"Host": "x"}'}, "Host is set by the platform"),
-        ({"headers": "{"}, "This is not JSON."),
-        ({"signing_secret": "short"}, "must be whsec_ and the base64"),
+        ({"config_headers": "Host: x"}, "Host is set by the platform"),
+        ({"config_headers": "x"}, "Line 1 is not of the form name: value."),
+        ({"config_secret": "short"}, "must be whsec_ and the base64"),
         ({"operations": []}, "This field is required."),
-        ({"handler_type": "FAX"}, "FAX is not one of the available choices"),
+        ({"owner": "nobody"}, "Enter a valid email address."),
+        ({"debounce": "a while"}, "Enter a valid duration."),
     ],
 )
 def test_a_wrong_form_says_which_field_and_what_is_allowed(
