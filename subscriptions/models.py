@@ -241,13 +241,15 @@ class Gate(models.Model):
 
 
 class RelayCursor(models.Model):
-    """How far the relay of one shard has read: see `subscriptions.cursor`."""
+    """How far the relay of one shard of `shards` has read: see `subscriptions.cursor`."""
 
     shard = models.IntegerField(primary_key=True)
+    shards = models.IntegerField(default=1)
     seen = models.TextField()
     reading = models.TextField()
     last_seq = models.BigIntegerField(default=0)
     system_identifier = models.BigIntegerField()
+    earlier = models.JSONField(null=True)
     moved_at = models.DateTimeField(db_default=Now())
 
     class Meta:

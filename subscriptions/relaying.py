@@ -5,10 +5,10 @@ import time
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from jobs import services as engine
-from subscriptions import delivery
+from subscriptions import delivery, partitions, retention
 from subscriptions.relay import PAGE_SIZE, relay_once
 from subscriptions.routing import Router
 
@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 SWEEP_EVERY = 0.1  # seconds
 PRUNE_EVERY = 10.0
 PRUNED_AT_ONCE = 200  # short enough not to be felt by what the relay does beside it
+KEEP_DAYS_EVERY = 60.0
 STAND_BY = 1.0
 LONGEST_PAUSE = 5.0
 LOCK_CLASS = 0x7265_6C61  # "rela": the namespace of this advisory lock
@@ -30,6 +31,7 @@ class Relay:
         self.shard = shard
         self._swept_at = 0.0
         self._pruned_at = 0.0
+        self._days_kept_at = float("-inf")
         self._failures = 0
 
     def run(self) -> None:
@@ -69,6 +71,7 @@ class Relay:
         router = Router()
         is_busy = False
         while not self.stop.is_set():
+            self._keep_days()
             turn = relay_once(router, shard=self.shard, is_busy=is_busy)
             is_busy = turn.events == PAGE_SIZE
             if time.monotonic() - self._swept_at >= SWEEP_EVERY:
@@ -85,6 +88,19 @@ class Relay:
             engine.prune(limit=PRUNED_AT_ONCE)
             engine.prune_firings(limit=PRUNED_AT_ONCE)
             self._pruned_at = self._swept_at
+
+    def _keep_days(self) -> None:
+        """Make and empty partitions; what cannot be is no reason to stop relaying."""
+        if time.monotonic() - self._days_kept_at < KEEP_DAYS_EVERY:
+            return
+        self._days_kept_at = time.monotonic()
+        try:
+            partitions.make_ahead(settings.EVENT_PARTITIONS_AHEAD)
+            retention.empty_past(settings.EVENT_RETENTION)
+        except (OperationalError, InterfaceError):
+            raise  # the connection's, say
+        except DatabaseError as error:
+            log.warning("partitions_not_kept", error=str(error).strip())
 
     def _hang_up(self) -> None:
         try:

@@ -21,6 +21,7 @@ SETTINGS = {
     "JOBS_RESEND_AFTER_SECONDS": "3",
     "DELIVERY_RESEND_AFTER_SECONDS": "3",
     "SQS_QUEUE_PREFIX": "test-",
+    "EVENT_PARTITIONS_AHEAD_DAYS": "1",  # each one makes emptying the tables slower
 }
 running = pytest.StashKey[EmbeddedServices]()
 

@@ -167,5 +167,13 @@ RELAY_POLL = timedelta(
 DELIVERY_RESEND_AFTER = timedelta(
     seconds=env.number("DELIVERY_RESEND_AFTER_SECONDS", default=60, minimum=1, maximum=3600)
 )
+# How long events are kept with their deliveries, in whole days, and for how many days to come the
+# relay makes partitions.
+EVENT_RETENTION = timedelta(
+    days=int(env.number("EVENT_RETENTION_DAYS", default=7, minimum=1, maximum=3650))
+)
+EVENT_PARTITIONS_AHEAD = int(
+    env.number("EVENT_PARTITIONS_AHEAD_DAYS", default=7, minimum=1, maximum=60)
+)
 # CIDRs that webhooks may reach although they are private; empty in production.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
