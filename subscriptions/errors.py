@@ -3,9 +3,11 @@
 SubscriptionsError
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
+├── SecretRefused           a secret that is not shown again, or that the type does not have
 ├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
 ├── UnknownHandlerType      a type that no `@handler` declares
+├── UnknownSubscription     an id that no subscription has (any more)
 └── UnsafeAddress           a URL that leads to a private or reserved address, or to none
 """
 
@@ -27,6 +29,10 @@ class InvalidSubscription(SubscriptionsError):
         self.problem = problem
 
 
+class SecretRefused(SubscriptionsError):
+    """Say why a signing secret is not shown, and how to have one."""
+
+
 class UnknownEvent(SubscriptionsError):
     def __init__(self, event_id: object) -> None:
         super().__init__(f"there is no event {event_id}; the outbox keeps them for a while only")
@@ -44,6 +50,12 @@ class UnknownHandlerType(SubscriptionsError):
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"handler type {name!r} does not exist; there are: {', '.join(known)}")
         self.name = name
+
+
+class UnknownSubscription(SubscriptionsError):
+    def __init__(self, subscription_id: object) -> None:
+        super().__init__(f"there is no subscription {subscription_id}")
+        self.subscription_id = subscription_id
 
 
 class UnsafeAddress(SubscriptionsError):

@@ -76,6 +76,14 @@ def envelope(event_id: UUID) -> Envelope:
     return Envelope(*row)
 
 
+def check_visible(event_id: UUID, *, company: str | None) -> None:
+    """Raise UnknownEvent unless it is an event that this company may see; None may see all."""
+    event = envelope(event_id)
+    is_of_all = event.operation == TRUNCATE and event.company is None
+    if company not in (None, event.company) and not is_of_all:
+        raise UnknownEvent(event_id)
+
+
 def _source(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
     company = subscription.company
     # A TRUNCATE has no rows, so it is of no company and told to all.

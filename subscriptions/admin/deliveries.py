@@ -5,9 +5,15 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
 from jobs.admin import ReadOnly, RecordedOfCompany
+from subscriptions.errors import SubscriptionsError
+from subscriptions.examples import of_delivery
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 
 
@@ -54,6 +60,11 @@ class DeliveryAdmin(RecordedOfCompany):
     search_help_text = "A company, whole"
     ordering = ("-id",)
     inlines = (DeliveryAttemptInline,)
+    fields = (
+        *("status", "error", "subscription_link", "event_link", "shown_request", "company"),
+        *("handler_type", "attempts", "generation", "due_at", "created_at", "finished_at"),
+        *("record_key", "batch_id"),
+    )
 
     def of_company(self, rows: QuerySet[Delivery], company: str) -> QuerySet[Delivery]:
         return deliveries_of(rows, company)
@@ -65,9 +76,42 @@ class DeliveryAdmin(RecordedOfCompany):
         return rows.annotate(subscription_name=Subquery(name[:1]))
 
     @admin.display(description="subscription", empty_value="(deleted)")
+    def subscription_link(self, delivery: Delivery) -> str | None:
+        name = self.subscription_name(delivery)
+        if name is None:
+            return None
+        page = reverse("admin:subscriptions_subscription_change", args=(delivery.subscription_id,))
+        why = reverse("admin:subscriptions_subscription_why", args=(delivery.subscription_id,))
+        return format_html(
+            "{} · {}", _link(page, name), _link(f"{why}?event={delivery.event_uuid}", "why")
+        )
+
+    @admin.display(description="event")
+    def event_link(self, delivery: Delivery) -> str:
+        page = reverse("admin:subscriptions_event_change", args=(delivery.event_id,))
+        return _link(page, str(delivery.event_uuid))
+
+    @admin.display(description="request")
+    def shown_request(self, delivery: Delivery) -> str:
+        """What the subscription, as it is now, makes of the event."""
+        try:
+            preview = of_delivery(delivery)
+        except SubscriptionsError as error:
+            return str(error)
+        except Exception as error:  # an event or a config that a handler stumbles over
+            return f"cannot be shown: {type(error).__name__}"
+        return render_to_string("admin/subscriptions/preview.html", {"preview": preview})
+
+    @admin.display(description="subscription", empty_value="(deleted)")
     def subscription_name(self, delivery: Delivery) -> str | None:
         name: str | None = getattr(delivery, "subscription_name", None)
         return name
+
+
+def _link(page: str, text: str) -> SafeString:
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', page, text
+    )
 
 
 @admin.register(DeliveryAttempt)

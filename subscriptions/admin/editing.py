@@ -5,12 +5,12 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin
 
-from jobs.admin import CompanyScoped
 from jobs.admin.companies import company_of
 from jobs.admin.rows import CappedPaginator
 from subscriptions import services
+from subscriptions.admin.pages import SubscriptionPages
+from subscriptions.admin.panel import panel
 from subscriptions.forms import SubscriptionForm, form_for
 from subscriptions.forms.subscription import shown_config
 from subscriptions.handlers.configs import description
@@ -24,7 +24,7 @@ DELIVERY = (
 )
 
 
-class EditingPages(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
+class EditingPages(SubscriptionPages):
     """The add and the change page of `SubscriptionAdmin`."""
 
     form = SubscriptionForm
@@ -38,6 +38,17 @@ class EditingPages(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # override
         if self.handler(request, None) is None and self.has_add_permission(request):
             return self._choose(request)
         page: HttpResponse = super().add_view(request, form_url, extra_context)
+        return page
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show how it has been doing above the form."""
+        found = self.get_object(request, object_id)
+        above = {} if found is None else {"panel": panel(found)}
+        page: HttpResponse = super().change_view(
+            request, object_id, form_url, {**above, **(extra_context or {})}
+        )
         return page
 
     def _choose(self, request: HttpRequest) -> HttpResponse:

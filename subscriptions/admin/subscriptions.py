@@ -6,11 +6,16 @@ Secrets and custom headers go in and never come out: the form shows what is set,
 from django.contrib import admin
 
 from subscriptions.admin.editing import EditingPages
+from subscriptions.admin.secret import SecretPages
+from subscriptions.admin.testing import TestPages
+from subscriptions.admin.whys import WhyPages
 from subscriptions.models import Subscription
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(EditingPages):
+class SubscriptionAdmin(  # type: ignore[misc]  # as ModelAdmin itself
+    TestPages, SecretPages, WhyPages, EditingPages
+):
     list_display = (
         "name",
         "company",

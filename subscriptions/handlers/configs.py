@@ -15,8 +15,6 @@ from pydantic.fields import FieldInfo
 
 from subscriptions.handlers.contract import Handler
 
-HIDDEN = "•••"
-
 
 def secret_keys(handler: Handler) -> frozenset[str]:
     """Return the keys of the config that never come out."""

@@ -12,8 +12,8 @@ class LogHandler(Handler):
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -22,9 +22,15 @@ from pydantic import BaseModel, ConfigDict
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownHandlerType
 
+HIDDEN = "•••"
+
 
 class HandlerConfig(BaseModel):
-    """The base of every handler's Config: an unknown key is an error that names it."""
+    """The base of every handler's Config: an unknown key is an error that names it.
+
+    A field with `repr=False`, or of a type such as `SecretStr`, goes in and never comes out. Titles
+    and descriptions of fields are what the admin's form shows.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,6 +80,17 @@ class Outcome:
         return cls(item.delivery_id, False, error=error, **details)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a delivery does, as people are shown it: never a secret, nor the value of a header that
+    was set. `title` is a line such as `POST https://…`.
+    """
+
+    title: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+
+
 class Handler(ABC):
     """A handler type. Instances hold no state of a delivery: one serves a whole process.
 
@@ -95,6 +112,10 @@ class Handler(ABC):
 
     def check(self, config: Any, *, company: str | None) -> None:  # noqa: B027 - most need none
         """Refuse, by InvalidSubscription, what `Config` alone cannot. Called at save."""
+
+    def preview(self, item: Item) -> Preview:
+        """Say what `deliver` would do with the item; dials and writes nothing."""
+        return Preview(f"{self.name} with the event", body=item.event.body())
 
     @abstractmethod
     def deliver(self, batch: Sequence[Item]) -> Iterable[Outcome]:

@@ -15,7 +15,15 @@ from pydantic import AfterValidator, Field
 
 from subscriptions.addresses import is_allowed, parse_address
 from subscriptions.errors import InvalidSubscription, UnsafeAddress
-from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
+from subscriptions.handlers.contract import (
+    HIDDEN,
+    Handler,
+    HandlerConfig,
+    Item,
+    Outcome,
+    Preview,
+    handler,
+)
 from subscriptions.safe_http import ExchangeFailed, checked_addresses, send
 from subscriptions.signing import is_secret, signature_headers
 
@@ -94,6 +102,17 @@ class WebhookHandler(Handler):
             if error.is_unresolved:  # DNS may know it by the time of the first delivery
                 return
             raise InvalidSubscription("config.url", str(error)) from error
+
+    def preview(self, item: Item) -> Preview:
+        config: WebhookHandler.Config = item.config
+        headers = {
+            "content-type": "application/json",
+            **{name.lower(): HIDDEN for name in config.headers},
+            "webhook-id": item.message_id,
+            "webhook-timestamp": "when it is sent",
+            "webhook-signature": "v1,… made with the secret",
+        }
+        return Preview(f"{config.method} {config.url}", headers, item.event.body())
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         if len(batch) == 1:

@@ -1,5 +1,6 @@
 """WORKFLOW: start a run of a workflow with the event's data."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -12,7 +13,14 @@ from jobs.registry import registry
 from subscriptions.documents import plain
 from subscriptions.envelope import PATH_ROOTS
 from subscriptions.errors import InvalidSubscription
-from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
+from subscriptions.handlers.contract import (
+    Handler,
+    HandlerConfig,
+    Item,
+    Outcome,
+    Preview,
+    handler,
+)
 
 
 def known_path(value: str) -> str:
@@ -36,6 +44,10 @@ class WorkflowHandler(Handler):
                 "config.workflow",
                 f"{config.workflow!r} does not exist; there are: {', '.join(known) or 'none'}",
             )
+
+    def preview(self, item: Item) -> Preview:
+        body = json.dumps(workflow_input(item), ensure_ascii=False, indent=2, default=str)
+        return Preview(f"Start a run of the workflow {item.config.workflow}", body=body)
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         for item in batch:
