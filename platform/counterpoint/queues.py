@@ -36,6 +36,8 @@ SHIPPED = (
     Queue("orders"),
     Queue("webhooks", visibility=timedelta(minutes=5)),
     Queue("workflows", visibility=timedelta(minutes=5)),
+    # Accounting syncs: a provider may take its time, and must not take others'.
+    Queue("sync", visibility=timedelta(minutes=15)),
     # Events from outside: read by `manage.py ingest`, never by a Celery worker.
     Queue("events", visibility=timedelta(minutes=1), consumed_by_worker=False),
 )

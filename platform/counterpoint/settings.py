@@ -177,3 +177,26 @@ EVENT_PARTITIONS_AHEAD = int(
 )
 # CIDRs that webhooks may reach although they are private; empty in production.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+
+# Accounting providers (SYNC) ----------------------------------------------------------------------
+
+# The platform's own app at each provider; the companies' tokens are in the database. The URLs are
+# others for a sandbox or a test.
+XERO_CLIENT_ID = env.text("XERO_CLIENT_ID", "")
+XERO_CLIENT_SECRET = env.text("XERO_CLIENT_SECRET", "")
+XERO_API_URL = env.url(
+    "XERO_API_URL", schemes=("http", "https"), default="https://api.xero.com/api.xro/2.0"
+)
+XERO_TOKEN_URL = env.url(
+    "XERO_TOKEN_URL", schemes=("http", "https"), default="https://identity.xero.com/connect/token"
+)
+QUICKBOOKS_CLIENT_ID = env.text("QUICKBOOKS_CLIENT_ID", "")
+QUICKBOOKS_CLIENT_SECRET = env.text("QUICKBOOKS_CLIENT_SECRET", "")
+QUICKBOOKS_API_URL = env.url(
+    "QUICKBOOKS_API_URL", schemes=("http", "https"), default="https://quickbooks.api.intuit.com"
+)
+QUICKBOOKS_TOKEN_URL = env.url(
+    "QUICKBOOKS_TOKEN_URL",
+    schemes=("http", "https"),
+    default="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
+)

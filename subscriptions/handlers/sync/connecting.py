@@ -1,0 +1,71 @@
+"""Connections made and renewed by people: the tokens that a company granted, and whose books they
+open.
+"""
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from subscriptions.errors import SubscriptionsError
+from subscriptions.handlers.sync.handler import PROVIDERS
+from subscriptions.models import ExternalConnection
+
+LONGEST_TOKEN = 16 * 1024
+
+
+class InvalidConnection(SubscriptionsError):
+    """Say what of a connection is wrong; the text never holds a token."""
+
+
+def connect(
+    *,
+    company: str | None,
+    provider: str,
+    tenant_id: str,
+    refresh_token: str,
+    access_token: str = "",
+    expires_in: timedelta = timedelta(),
+) -> ExternalConnection:
+    """Store a company's tokens, over those there were; without an access token the first call gets
+    one.
+
+    `tenant_id` is Xero's tenant id or QuickBooks' realm id. Another one than before makes the
+    company's records unknown there: each is created or linked anew. Raises InvalidConnection.
+    """
+    _check(company, provider, tenant_id, {"refresh": refresh_token, "access": access_token})
+    values = {
+        "tenant_id": tenant_id,
+        "access_token": access_token or None,
+        "refresh_token": refresh_token,
+        "expires_at": Now() + expires_in if access_token else None,
+        "status": ExternalConnection.Status.ACTIVE,
+        "error": "",
+        "connected_at": Now(),
+        "blocked_until": None,
+    }
+    row, _ = ExternalConnection.objects.update_or_create(
+        company=company, provider=provider, defaults=values
+    )
+    return row
+
+
+def disconnect(connection_id: int) -> bool:
+    """Remove a connection and its tokens; the mappings stay. Return whether there was one."""
+    deleted, _ = ExternalConnection.objects.filter(pk=connection_id).delete()
+    return bool(deleted)
+
+
+def _check(company: str | None, provider: str, tenant_id: str, tokens: dict[str, str]) -> None:
+    if provider not in PROVIDERS:
+        raise InvalidConnection(f"provider must be one of {', '.join(sorted(PROVIDERS))}")
+    if company == "":
+        raise InvalidConnection("company must not be empty; None is the platform itself")
+    if not tenant_id or not tenant_id.isascii() or not tenant_id.replace("-", "").isalnum():
+        raise InvalidConnection(
+            "tenant_id must be Xero's tenant id or QuickBooks' realm id: letters, digits and -"
+        )
+    if not tokens["refresh"]:
+        raise InvalidConnection("a refresh token is needed: access ends without one")
+    for name, token in tokens.items():
+        if len(token) > LONGEST_TOKEN or any(not "!" <= c <= "~" for c in token):
+            raise InvalidConnection(f"the {name} token must be one line of ASCII without blanks")

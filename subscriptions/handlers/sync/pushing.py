@@ -1,0 +1,197 @@
+"""One record to its provider: made, changed, archived, or left as it is there already."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from subscriptions.handlers.sync.errors import DuplicateName, NotFound, Refused
+from subscriptions.handlers.sync.fields import parts_of
+from subscriptions.handlers.sync.providers import External, Payload, Provider
+from subscriptions.handlers.sync.session import Session
+from subscriptions.handlers.sync.turns import note
+from subscriptions.models import ExternalMapping
+
+Status = ExternalMapping.Status
+
+
+@dataclass(frozen=True)
+class Push:
+    """A record whose turn it is. Methods return what was done, in a word or two, for the attempt's
+    row.
+    """
+
+    mapping: ExternalMapping
+    session: Session
+    provider: Provider
+
+    def upsert(self, row: Mapping[str, Any], fields: Mapping[str, str] | None) -> str:
+        """Make the provider's record what the row says."""
+        mapping = self.mapping
+        entity = mapping.entity
+        payload = self.provider.payload(
+            entity, parts_of(row, fields, self.provider.entities[entity])
+        )
+        digest = _digest(payload)
+        is_archived = mapping.status == Status.ARCHIVED
+        restoring = self.provider.restoring if is_archived else {}
+        if mapping.external_id is None or restoring is None:
+            return self._create(payload, digest)
+        # Also what keeps an echo of the provider's own data from going back to it.
+        if mapping.synced_hash == digest and not is_archived:
+            self._settle(Status.SYNCED)
+            return f"unchanged {mapping.external_id}"
+        self._update({**payload, **restoring}, digest)
+        return f"updated {mapping.external_id}"
+
+    def archive(self) -> str:
+        """Archive the provider's record of a row that is gone."""
+        mapping = self.mapping
+        if mapping.pending_key is not None:
+            self._finish_creation()
+        if mapping.external_id is None or mapping.status == Status.ARCHIVED:
+            self._settle(Status.ARCHIVED)
+            return "nothing to archive"
+        if self._is_shared():
+            self._settle(Status.ARCHIVED, synced_hash="")
+            return f"kept {mapping.external_id}: it is something else of the company's too"
+        note(mapping, synced_hash="")
+        try:
+            known = self.provider.archive(self.session, mapping.entity, self._known())
+            note(mapping, external_version=known.version)
+        except NotFound:
+            pass  # gone there too
+        self._settle(Status.ARCHIVED)
+        return f"archived {mapping.external_id}"
+
+    def _create(self, payload: Payload, digest: str) -> str:
+        mapping = self.mapping
+        if mapping.pending_key is None:
+            # Written down first: if the answer is lost, the same is asked again, whatever the row
+            # holds by then.
+            note(mapping, pending_key=uuid.uuid4(), pending_payload=payload)
+        try:
+            known, word = self._repeat_creation(), "created"
+        except DuplicateName as error:
+            known, word = self._same_name(payload, error), "linked"
+        except Refused:
+            note(mapping, pending_key=None, pending_payload=None)
+            raise
+        is_current = word == "created" and _digest(mapping.pending_payload or {}) == digest
+        self._link(known, digest if is_current else "")
+        if not is_current:
+            self._update(payload, digest)
+        return f"{word} {known.id}"
+
+    def _repeat_creation(self) -> External:
+        mapping = self.mapping
+        payload = mapping.pending_payload or {}
+        return self.provider.create(
+            self.session, mapping.entity, payload, key=str(mapping.pending_key)
+        )
+
+    def _finish_creation(self) -> None:
+        """Learn what became of a creation whose answer was lost, for a row that is gone now."""
+        try:
+            self._link(self._repeat_creation(), "")
+        except DuplicateName as error:
+            note(self.mapping, pending_key=None, pending_payload=None)
+            raise Refused(
+                f"{error}: the record was deleted before it was known whether its creation went"
+                " through; archive it at the provider by hand, if it is the one of that name"
+            ) from error
+        except Refused:
+            note(self.mapping, pending_key=None, pending_payload=None)
+
+    def _same_name(self, payload: Payload, error: DuplicateName) -> External:
+        """Return who has the name: most likely this record, entered by hand or by a creation whose
+        answer was lost.
+        """
+        mapping = self.mapping
+        found = self.provider.find(self.session, mapping.entity, mapping.pending_payload or payload)
+        if found is None:
+            note(mapping, pending_key=None, pending_payload=None)
+            raise Refused(
+                f"{error}: and no active {mapping.entity} there has it; rename one of the two",
+                status_code=error.status_code,
+                response=error.response,
+            ) from error
+        return found
+
+    def _link(self, known: External, digest: str) -> None:
+        """Store the external id as soon as it is known."""
+        try:
+            with transaction.atomic():
+                note(
+                    self.mapping,
+                    tenant_id=self.session.tenant_id,
+                    external_id=known.id,
+                    external_version=known.version,
+                    pending_key=None,
+                    pending_payload=None,
+                )
+        except IntegrityError as error:
+            raise self._taken(known) from error
+        self._settle(Status.SYNCED, synced_hash=digest)
+
+    def _taken(self, known: External) -> Refused:
+        mapping = self.mapping
+        mapping.refresh_from_db()
+        note(mapping, pending_key=None, pending_payload=None)
+        other = (
+            ExternalMapping.objects.filter(
+                company=mapping.company,
+                provider=mapping.provider,
+                entity=mapping.entity,
+                external_id=known.id,
+            )
+            .values_list("record_id", flat=True)
+            .first()
+        )
+        return Refused(
+            f"{self.provider.title} has one {mapping.entity} of this name, {known.id}, and it is"
+            f" record {other} already: give one of the two another name"
+        )
+
+    def _update(self, payload: Payload, digest: str) -> None:
+        mapping = self.mapping
+        # Until the answer is there nobody knows which of the two the provider holds.
+        note(mapping, synced_hash="")
+        known = self.provider.update(self.session, mapping.entity, self._known(), payload)
+        note(mapping, external_version=known.version)
+        self._settle(Status.SYNCED, synced_hash=digest)
+
+    def _settle(self, status: Status, **values: object) -> None:
+        note(
+            self.mapping,
+            status=status,
+            last_error="",
+            last_synced_at=Now(),
+            slot_at=None,
+            **values,
+        )
+
+    def _known(self) -> External:
+        return External(self.mapping.external_id or "", self.mapping.external_version)
+
+    def _is_shared(self) -> bool:
+        """Whether a record of another entity is the same thing there, as Xero's contacts are."""
+        mapping = self.mapping
+        others = ExternalMapping.objects.filter(
+            company=mapping.company,
+            provider=mapping.provider,
+            tenant_id=mapping.tenant_id,
+            external_id=mapping.external_id,
+        )
+        others = others.exclude(pk=mapping.pk).exclude(status=Status.ARCHIVED)
+        return self.provider.shares_ids and others.exists()
+
+
+def _digest(payload: Payload) -> str:
+    text = json.dumps(payload, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
