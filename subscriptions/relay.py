@@ -64,7 +64,7 @@ def relay_once(
         waiting: list[Waiting] = []
         if events:
             router.refresh()
-            waiting = _insert(_matched(router, events))
+            waiting = insert_deliveries(_matched(router, events))
             runs.offer(events)
         _move_on(shard, events, limit)
     router.note_verdicts()
@@ -142,7 +142,7 @@ def _state(match: Match) -> tuple[str, str]:
     return Delivery.Status.PENDING, ""
 
 
-def _insert(matches: Sequence[Match]) -> list[Waiting]:
+def insert_deliveries(matches: Sequence[Match]) -> list[Waiting]:
     """Insert the deliveries in one statement; return those that wait for a worker.
 
     A debounced one gets no message: the sweep sends it when its time has come.

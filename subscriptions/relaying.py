@@ -8,13 +8,14 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from jobs import services as engine
-from subscriptions import delivery, partitions, retention
+from subscriptions import partitions, retention, sweeping
 from subscriptions.relay import PAGE_SIZE, relay_once
 from subscriptions.routing import Router
 
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY = 0.1  # seconds
+TEND_EVERY = 1.0
 PRUNE_EVERY = 10.0
 PRUNED_AT_ONCE = 200  # short enough not to be felt by what the relay does beside it
 KEEP_DAYS_EVERY = 60.0
@@ -30,6 +31,7 @@ class Relay:
         self.stop = stop
         self.shard = shard
         self._swept_at = 0.0
+        self._tended_at = 0.0
         self._pruned_at = 0.0
         self._days_kept_at = float("-inf")
         self._failures = 0
@@ -81,9 +83,12 @@ class Relay:
                 self.stop.wait(settings.RELAY_POLL.total_seconds())
 
     def _sweep(self) -> None:
-        delivery.sweep()
+        sweeping.sweep()
         engine.sweep()
         self._swept_at = time.monotonic()
+        if self._swept_at - self._tended_at >= TEND_EVERY:
+            sweeping.tend()
+            self._tended_at = self._swept_at
         if self._swept_at - self._pruned_at >= PRUNE_EVERY:
             engine.prune(limit=PRUNED_AT_ONCE)
             engine.prune_firings(limit=PRUNED_AT_ONCE)

@@ -32,12 +32,28 @@ UPDATE event_system_subscription SET invalid_reason = %s WHERE id = (
 """
 
 
-def is_by_record(subscription: Subscription, handler: Handler) -> bool:
+def _is_by_record(subscription: Subscription, handler: Handler) -> bool:
     """Whether its deliveries wait for each other, or take each other's place, by record."""
     return (
         subscription.ordering == Subscription.Ordering.RECORD
         or bool(subscription.debounce)
         or handler.collapses
+    )
+
+
+def target_of(subscription: Subscription, checked: Checked) -> Target:
+    """Return what matching needs of a subscription that was checked."""
+    return Target(
+        id=subscription.pk,
+        company=subscription.company,
+        table=subscription.table,
+        event_type=subscription.event_type,
+        operations=frozenset(subscription.operations),
+        filter=subscription.filter,
+        handler_type=checked.handler.name,
+        is_paused=subscription.paused_at is not None,
+        is_by_record=_is_by_record(subscription, checked.handler),
+        debounce=subscription.debounce or timedelta(),
     )
 
 
@@ -92,18 +108,7 @@ class Router:
             self._unfinished.append((subscription, checked, reason))
         if checked is None:
             return None
-        return Target(
-            id=subscription.pk,
-            company=subscription.company,
-            table=subscription.table,
-            event_type=subscription.event_type,
-            operations=frozenset(subscription.operations),
-            filter=subscription.filter,
-            handler_type=checked.handler.name,
-            is_paused=subscription.paused_at is not None,
-            is_by_record=is_by_record(subscription, checked.handler),
-            debounce=subscription.debounce or timedelta(),
-        )
+        return target_of(subscription, checked)
 
     def note_verdicts(self) -> None:
         """Write down what loading found: reasons, and secrets for rows that SQL made.

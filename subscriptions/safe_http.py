@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from ssl import SSLContext
 from typing import Any
 
@@ -145,13 +146,21 @@ class _CheckedBackend(SyncBackend):
         raise httpcore.ConnectError("sockets of this machine are not dialled")
 
 
+@cache
+def _trusted() -> SSLContext:
+    """The certificates of public authorities, read once: it takes 20 ms."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class _Client:
     """One httpx client of one thread, with its own connections."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self.backend = _CheckedBackend(allowed)
         transport = httpx.HTTPTransport(
-            trust_env=False, limits=httpx.Limits(max_connections=20, max_keepalive_connections=10)
+            verify=_trusted(),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=10),
         )
         transport._pool._network_backend = self.backend
         self.client = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)

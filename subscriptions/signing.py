@@ -2,8 +2,8 @@
 
 import base64
 import binascii
-import secrets
 from datetime import datetime
+from secrets import token_bytes
 
 from standardwebhooks import Webhook
 
@@ -13,7 +13,7 @@ SECRET_BYTES = 32
 
 def make_secret() -> str:
     """Return a new secret: whsec_ and 32 random bytes in base64."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    return PREFIX + base64.b64encode(token_bytes(SECRET_BYTES)).decode()
 
 
 def is_secret(text: str) -> bool:
@@ -28,14 +28,18 @@ def is_secret(text: str) -> bool:
 
 
 def signature_headers(
-    secret: str, *, message_id: str, moment: datetime, body: str
+    *secrets: str, message_id: str, moment: datetime, body: str
 ) -> dict[str, str]:
-    """Return the three headers; `moment` (aware) is when the attempt is made, in whole seconds."""
+    """Return the three headers; `moment` (aware) is when the attempt is made, in whole seconds.
+
+    Of several secrets each gives a signature, so that receivers may take over a new one at leisure.
+    """
     stamp = int(moment.timestamp())
     # The library takes the datetime's wall clock for UTC.
-    signature = Webhook(secret).sign(message_id, datetime.utcfromtimestamp(stamp), body)  # noqa: DTZ004
+    at = datetime.utcfromtimestamp(stamp)  # noqa: DTZ004
+    signatures = [Webhook(secret).sign(message_id, at, body) for secret in secrets]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(stamp),
-        "webhook-signature": signature,
+        "webhook-signature": " ".join(signatures),
     }

@@ -2,9 +2,10 @@
 
 from celery import shared_task
 
-from subscriptions import delivery, handing
+from subscriptions import handing
+from subscriptions.courier import courier
 
 
 @shared_task(name=handing.TASK, ignore_result=True)
 def deliver(delivery_ids: list[int]) -> None:
-    delivery.deliver(delivery_ids)
+    courier().dispatch(delivery_ids)

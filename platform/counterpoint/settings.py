@@ -175,6 +175,10 @@ EVENT_RETENTION = timedelta(
 EVENT_PARTITIONS_AHEAD = int(
     env.number("EVENT_PARTITIONS_AHEAD_DAYS", default=7, minimum=1, maximum=60)
 )
+# Where the admin is, for links in mails.
+SITE_URL = env.url("SITE_URL", schemes=("http", "https"), default="http://localhost:8000")
+# Mail addresses of those who are told what no owner of a subscription is there for.
+OPERATORS = env.names("OPERATORS")
 # CIDRs that webhooks may reach although they are private; empty in production.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 

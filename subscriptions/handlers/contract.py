@@ -37,7 +37,11 @@ class HandlerConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Item:
-    """One delivery to make: the event, the subscription's config, and the try's number (from 1)."""
+    """One delivery to make: the event, the subscription's config, and the try's number (from 1).
+
+    `previous_secret` signs too while a rotation lasts. `is_batched` says that the items of one call
+    belong to one subscription and go out as one.
+    """
 
     delivery_id: int
     attempt: int
@@ -46,6 +50,8 @@ class Item:
     company: str | None
     config: Any
     secret: str | None = None
+    previous_secret: str | None = None
+    is_batched: bool = False
 
     @property
     def message_id(self) -> str:

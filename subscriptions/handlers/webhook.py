@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from uuid import NAMESPACE_OID, uuid5
 
 import structlog
 from django.conf import settings
 from pydantic import AfterValidator, Field
 
+from subscriptions import cloudevents
 from subscriptions.addresses import is_allowed, parse_address
+from subscriptions.envelope import Envelope
 from subscriptions.errors import InvalidSubscription, UnsafeAddress
 from subscriptions.handlers.contract import (
     HIDDEN,
@@ -29,7 +31,6 @@ from subscriptions.signing import is_secret, signature_headers
 
 log = structlog.get_logger(__name__)
 
-THREADS = 8
 LONGEST_RETRY_AFTER = timedelta(days=1)
 CHECK_SECONDS = 2.0
 # What the signature, the length and the connection depend on is not the customer's to set.
@@ -73,17 +74,26 @@ def signing_secret(value: str | None) -> str | None:
 class WebhookHandler(Handler):
     queue = "webhooks"
     has_secret = True
+    concurrency = 16
 
     class Config(HandlerConfig):
-        url: Annotated[str, AfterValidator(http_url)]
+        url: Annotated[str, AfterValidator(http_url)] = Field(
+            title="URL", description="Where events are posted to: https://host/path."
+        )
         headers: Annotated[dict[str, str], AfterValidator(own_headers_left_out)] = Field(
-            default_factory=dict, repr=False
+            default_factory=dict,
+            repr=False,
+            description="Sent with every request. Their values are never shown again.",
         )
         method: Literal["POST", "PUT", "PATCH"] = "POST"
-        format: Literal["default"] = "default"
+        format: Literal["default", "cloudevents"] = Field(
+            default="default", description="cloudevents: CloudEvents 1.0 as structured JSON."
+        )
         # Moved into the encrypted column as soon as the subscription is loaded.
         secret: Annotated[str | None, AfterValidator(signing_secret)] = Field(
-            default=None, repr=False
+            default=None,
+            repr=False,
+            description="whsec_ and base64 of 24 to 64 bytes. Empty: made, or kept.",
         )
 
     def check(self, config: Config, *, company: str | None) -> None:
@@ -115,50 +125,79 @@ class WebhookHandler(Handler):
         return Preview(f"{config.method} {config.url}", headers, item.event.body())
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
-        if len(batch) == 1:
-            yield _outcome(batch[0])
-            return
-        futures = [self.threads.submit(_outcome, item) for item in batch]
-        for future in as_completed(futures):
-            yield future.result()
-
-    @cached_property
-    def threads(self) -> ThreadPoolExecutor:
-        """Threads that live as long as the process: each keeps its connections to the receivers."""
-        return ThreadPoolExecutor(THREADS, thread_name_prefix="webhook")
+        """One request for each item, or one for all of a batch. Runs in a thread: touches no
+        database.
+        """
+        parts = [list(batch)] if batch[0].is_batched else [[item] for item in batch]
+        for part in parts:
+            answer = _outcome(part)
+            for item in part:
+                yield replace(answer, delivery_id=item.delivery_id)
 
 
-def _outcome(item: Item) -> Outcome:
-    """Make one try; whatever it raises fails this item alone, not the batch of many companies."""
+def _outcome(batch: Sequence[Item]) -> Outcome:
+    """Make one try; whatever it raises fails these items alone, not those of other companies."""
     try:
-        return _deliver(item)
+        return _deliver(batch)
     except Exception as error:
-        log.exception("webhook_failed", delivery_id=item.delivery_id)
+        log.exception("webhook_failed", delivery_id=batch[0].delivery_id)
         # Without the error's text, which may hold a header's value or the URL.
-        return Outcome.failed(item, f"the request could not be made: {type(error).__name__}")
+        return Outcome.failed(batch[0], f"the request could not be made: {type(error).__name__}")
 
 
-def _deliver(item: Item) -> Outcome:
-    """Make one try. Runs in a thread: touches no database."""
-    config: WebhookHandler.Config = item.config
-    if item.secret is None:
-        return Outcome.failed(item, "the subscription has no secret to sign with")
-    began = time.monotonic()
-    body = item.event.body()
+@dataclass(frozen=True)
+class Request:
+    """What goes out. The headers hold secrets: those of the subscription, and the signature."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+def request_for(batch: Sequence[Item]) -> Request:
+    """Return the request for these items: of one, the event; of a batch, an array of events.
+
+    The id stays the same over tries, of a batch as long as its events are the same.
+    """
+    item, config = batch[0], batch[0].config
+    message_id = item.message_id
+    if item.is_batched:
+        message_id = f"msg_{uuid5(NAMESPACE_OID, ' '.join(one.message_id for one in batch))}"
+    write: Any = cloudevents.body if config.format == "cloudevents" else _default_body
+    bodies = [write(one.event) for one in batch]
+    body = f"[{', '.join(bodies)}]" if item.is_batched else bodies[0]
+    content_type = "application/json"
+    if config.format == "cloudevents":
+        content_type = cloudevents.BATCH_TYPE if item.is_batched else cloudevents.CONTENT_TYPE
+    secrets = [one for one in (item.secret, item.previous_secret) if one]
     headers = {
-        "content-type": "application/json",
+        "content-type": content_type,
         "user-agent": "Counterpoint",
         **{name.lower(): value for name, value in config.headers.items()},
         **signature_headers(
-            item.secret, message_id=item.message_id, moment=datetime.now(tz=UTC), body=body
+            *secrets, message_id=message_id, moment=datetime.now(tz=UTC), body=body
         ),
     }
+    return Request(config.method, config.url, headers, body)
+
+
+def _default_body(event: Envelope) -> str:
+    return event.body()
+
+
+def _deliver(batch: Sequence[Item]) -> Outcome:
+    item = batch[0]
+    if item.secret is None:
+        return Outcome.failed(item, "the subscription has no secret to sign with")
+    began = time.monotonic()
+    request = request_for(batch)
     try:
         answer = send(
-            config.method,
-            config.url,
-            headers=headers,
-            content=body.encode(),
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.body.encode(),
             allowed=settings.WEBHOOK_ALLOWED_NETWORKS,
         )
     except (ExchangeFailed, UnsafeAddress) as error:

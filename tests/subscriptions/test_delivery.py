@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +10,14 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
-from subscriptions import delivery, safe_http
+from subscriptions import delivery, safe_http, sweeping
+from subscriptions.admission import Definition
 from subscriptions.backoff import parse
+from subscriptions.claiming import take
 from subscriptions.handlers import contract, webhook
 from subscriptions.handlers.contract import Handler, Item, Outcome, handler
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
+from subscriptions.recording import Done, record
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from subscriptions.safe_http import Answer
@@ -43,6 +46,11 @@ def relay(messages: Messages) -> Callable[[], list[int]]:
         return [pk for _, ids in messages.sent[before:] for pk in ids]
 
     return run
+
+
+def anywhere(definition: Definition) -> int:
+    """As many at once as there are."""
+    return 1000
 
 
 def only() -> Delivery:
@@ -145,7 +153,7 @@ def test_a_failure_is_tried_again_with_the_same_id_until_attempts_are_used_up(
         assert only().attempts == number
         assert delivery.deliver(ids) == 0  # an early or doubled message does nothing
         make_due()
-        delivery.sweep()
+        sweeping.sweep()
 
     found = only()
     assert (found.status, found.error) == (Delivery.Status.DEAD, "HTTP 503")
@@ -172,9 +180,9 @@ def test_a_retry_waits_in_the_database_until_its_time(
     assert found.status == Delivery.Status.RETRYING
     assert found.due_at is not None
     assert found.due_at - found.created_at >= timedelta(minutes=59)
-    assert delivery.sweep() == 0
+    assert sweeping.sweep() == 0
 
-    assert delivery.sweep(now=found.due_at) == 1
+    assert sweeping.sweep(now=found.due_at) == 1
     assert only().status == Delivery.Status.PENDING
 
 
@@ -235,12 +243,15 @@ def test_a_worker_that_died_is_replaced_and_its_late_outcome_changes_nothing(
     httpserver.expect_request("/hook").respond_with_data("ok")
     sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
     ids = relay()
-    [lost] = delivery.claim(ids)  # and then nothing more is heard of this worker
+    taken = take(ids, room=anywhere)  # and then nothing more is heard of this worker
     make_due()
-    assert delivery.sweep() == 1
+    assert sweeping.sweep() == 1
 
     assert delivery.deliver(ids) == 1
-    delivery._record([delivery.Verdict(lost, Delivery.Status.DEAD, "late")], [])
+    [lost] = taken.claims
+    late = Outcome(lost.id, False, error="late", permanent=True)
+    now = datetime.now(tz=UTC)
+    record([Done(lost, late, taken.definitions[lost.subscription_id], now, now)])
 
     found = only()
     assert (found.status, found.attempts, found.error) == (Delivery.Status.DELIVERED, 2, "")
@@ -252,9 +263,9 @@ def test_a_delivery_whose_workers_all_die_ends_dead(
     sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
     ids = relay()
     for _ in range(3):
-        assert len(delivery.claim(ids)) == 1
+        assert len(take(ids, room=anywhere).claims) == 1
         make_due()
-        delivery.sweep()
+        sweeping.sweep()
 
     delivery.deliver(ids)
 

@@ -271,21 +271,21 @@ def test_a_relay_killed_after_its_commit_leaves_what_the_sweep_sends(
     messages: Messages,
     router: Router,
 ) -> None:
-    from subscriptions import delivery
+    from subscriptions import sweeping
 
     subscribe()
     messages.refused = True
     sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
     relay_all(router)
     assert messages.sent == []
-    assert delivery.sweep() == 0  # not due yet: its message may be on its way
+    assert sweeping.sweep() == 0  # not due yet: its message may be on its way
     messages.refused = False
     Delivery.objects.update(due_at="2020-01-01T00:00:00Z")
 
-    assert delivery.sweep() == 1
+    assert sweeping.sweep() == 1
 
     assert messages.ids == list(Delivery.objects.values_list("id", flat=True))
-    assert delivery.sweep() == 0
+    assert sweeping.sweep() == 0
 
 
 def test_a_second_relay_waits_for_the_first_ones_transaction(
@@ -296,7 +296,7 @@ def test_a_second_relay_waits_for_the_first_ones_transaction(
     sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
 
     with transaction.atomic():
-        relay._insert(relay._matched(router, relay._read(0, 10)))
+        relay.insert_deliveries(relay._matched(router, relay._read(0, 10)))
         with connect() as other:
             other.execute("SET lock_timeout = '50ms'")
             with pytest.raises(psycopg.errors.LockNotAvailable):

@@ -1,0 +1,162 @@
+"""A worker process's deliveries: tries in lanes, outcomes recorded by a thread beside them."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from functools import cache
+
+import structlog
+from celery import signals
+from django.db import DatabaseError, InterfaceError, connection
+
+from subscriptions.admission import Definition
+from subscriptions.claiming import Claim, take
+from subscriptions.delivery import UNLIMITED, Try, by_itself, in_one_call, tries
+from subscriptions.handlers.contract import Handler
+from subscriptions.lanes import Job, Lanes
+from subscriptions.queueing import call
+from subscriptions.recording import Done, give_back, record
+
+log = structlog.get_logger(__name__)
+
+FLUSH_SECONDS = 0.025
+FLUSH_SIZE = 100
+TICK_SECONDS = 0.05
+IDLE_SECONDS = 1.0
+LAST_SECONDS = 20.0  # for what still runs when the process is told to stop
+HOLD_SECONDS = 30.0  # that a task waits for room before it goes on all the same
+
+
+class Courier:
+    """Makes deliveries in the background. One to a process; its recording thread has a database
+    connection of its own.
+    """
+
+    def __init__(self) -> None:
+        self.lanes = Lanes()
+        self._done: deque[list[Done]] = deque()
+        self._unbegun: deque[list[Claim]] = deque()
+        self._crowded: dict[int, int] = {}  # subscriptions with more queued, and their limit
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._recorder = threading.Thread(target=self._record_on, name="recorder", daemon=True)
+        self._recorder.start()
+
+    def dispatch(self, delivery_ids: Sequence[int]) -> None:
+        """Begin the tries that may be made now. Waits while too much is under way already."""
+        self._begin(delivery_ids)
+        self.lanes.wait_for_room(timeout=HOLD_SECONDS)
+
+    def close(self) -> None:
+        """Wait for what runs, as long as a receiver may take, and record it."""
+        self.lanes.wait_until_idle(timeout=LAST_SECONDS)
+        self._stop.set()
+        self._wake.set()
+        self._recorder.join(timeout=LAST_SECONDS)
+
+    def _begin(self, delivery_ids: Sequence[int]) -> None:
+        todo = list(delivery_ids)
+        while todo:
+            taken = take(todo, room=self._room)
+            todo = taken.promoted
+            together, apart = tries(taken.claims, taken.definitions)
+            for handler, batch in apart:
+                self._submit(handler, batch)
+            for handler, batch in together:
+                for done in in_one_call(handler, batch):
+                    todo += record(done)
+        self._wake.set()
+
+    def _room(self, definition: Definition) -> int:
+        handler = definition.handler
+        if handler is None or not handler.concurrency:
+            return UNLIMITED
+        pk = definition.subscription.pk
+        places = self.lanes.room(pk, handler.concurrency)
+        if places < handler.concurrency:
+            self._crowded[pk] = handler.concurrency
+        return places
+
+    def _submit(self, handler: Handler, batch: Try) -> None:
+        claims = [claim for claim, _, _ in batch]
+
+        def run() -> None:
+            self._done.append(by_itself(handler, batch))
+            if len(self._done) >= FLUSH_SIZE:
+                self._wake.set()
+
+        self.lanes.submit(
+            Job(
+                lane=claims[0].subscription_id,
+                limit=handler.concurrency,
+                run=run,
+                give_back=lambda: self._unbegun.append(claims),
+            )
+        )
+
+    def _record_on(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(IDLE_SECONDS if self.lanes.is_idle else TICK_SECONDS)
+            self._wake.clear()
+            self._turn()
+        self._turn()
+        connection.close()
+
+    def _turn(self) -> None:
+        try:
+            while not self.lanes.is_idle or self._done or self._unbegun:
+                self.lanes.tick()
+                self._flush()
+                if self._stop.is_set() and not self._done:
+                    break
+                self._stop.wait(FLUSH_SECONDS)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("outcomes_not_recorded", error=str(error).strip()[:500])
+            connection.close()
+            self._stop.wait(IDLE_SECONDS)
+            self._wake.set()
+        except Exception:
+            # The thread must live: what it could not record is tried again after the lease.
+            log.exception("recorder_failed")
+
+    def _flush(self) -> None:
+        done = self._gathered()
+        if done:
+            try:
+                promoted = record(done)
+            except (DatabaseError, InterfaceError):
+                self._done.appendleft(done)
+                raise
+            ended = {one.claim.subscription_id for one in done} & self._crowded.keys()
+            if todo := [*promoted, *self._called(ended)]:
+                self._begin(todo)
+        while self._unbegun:
+            claims = self._unbegun[0]
+            give_back(claims)
+            self._crowded[claims[0].subscription_id] = len(claims)
+            self._unbegun.popleft()
+
+    def _gathered(self) -> list[Done]:
+        found: list[Done] = []
+        while self._done and len(found) < FLUSH_SIZE:
+            found += self._done.popleft()
+        return found
+
+    def _called(self, subscription_ids: set[int]) -> list[int]:
+        """Return queued deliveries of the lanes that have a place again."""
+        found: list[int] = []
+        for pk in subscription_ids:
+            places = min(self.lanes.room(pk, self._crowded[pk]), FLUSH_SIZE)
+            called = call(pk, limit=places) if places else []
+            if places and len(called) < places:
+                self._crowded.pop(pk, None)
+            found += called
+        return found
+
+
+@cache
+def courier() -> Courier:
+    """Return this process's courier; made at its first delivery, after the pool has forked."""
+    made = Courier()
+    signals.worker_process_shutdown.connect(lambda **_: made.close(), weak=False)
+    return made

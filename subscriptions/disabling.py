@@ -1,0 +1,64 @@
+"""Switching off a subscription whose receiver is gone: once, with an event and a mail."""
+
+import structlog
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+
+from subscriptions.events import SubscriptionDisabled
+from subscriptions.models import Subscription
+from subscriptions.outbox import publish
+
+log = structlog.get_logger(__name__)
+
+MAIL = """The subscription "{name}" of {company} was switched off at {url}: {reason}.
+
+Nothing is delivered to it any more, and what happens from now on is not kept for it. When its
+receiver is well again, switch it on in the admin and replay what failed.
+"""
+
+
+def disable(subscription_id: int, *, reason: str) -> bool:
+    """Switch the subscription off and tell its owner; return whether it was on.
+
+    Part of the caller's transaction; the mail goes out after its commit.
+    """
+    with transaction.atomic():
+        subscription = (
+            Subscription.objects.select_for_update(no_key=True)
+            .filter(pk=subscription_id, active=True)
+            .first()
+        )
+        if subscription is None:
+            return False
+        Subscription.objects.filter(pk=subscription_id).update(active=False, disabled_reason=reason)
+        publish(
+            SubscriptionDisabled(
+                subscription_id=subscription_id, name=subscription.name, reason=reason
+            ),
+            company=subscription.company,
+        )
+        transaction.on_commit(lambda: _tell_the_owner(subscription, reason))
+    log.warning("subscription_disabled", subscription=subscription_id, reason=reason)
+    return True
+
+
+def _tell_the_owner(subscription: Subscription, reason: str) -> None:
+    owners = [subscription.owner] if subscription.owner else settings.OPERATORS
+    if not owners:
+        return
+    try:
+        send_mail(
+            subject=f"Subscription {subscription.name!r} was switched off",
+            message=MAIL.format(
+                name=subscription.name,
+                company=subscription.company or "the platform",
+                url=settings.SITE_URL,
+                reason=reason,
+            ),
+            from_email=None,
+            recipient_list=owners,
+        )
+    except Exception as error:
+        # A mail that cannot be sent must not keep outcomes from being recorded; the event tells.
+        log.warning("owner_not_told", subscription=subscription.pk, error=str(error)[:500])

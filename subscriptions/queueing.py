@@ -1,0 +1,113 @@
+"""Deliveries that stand in a queue: called when their receiver has room, or is well again."""
+
+from datetime import datetime, timedelta
+
+from subscriptions.admission import NET
+from subscriptions.statements import execute, fetch
+
+# Not those that keep a place in a rate: they come when it is their turn.
+CALL = """
+UPDATE event_system_delivery d
+SET status = 'pending', error = '', due_at = clock_timestamp() + %s
+FROM (
+    SELECT q.id, q.event_at FROM event_system_delivery q
+    LEFT JOIN event_system_gate g ON g.subscription_id = q.subscription_id
+    WHERE q.subscription_id = %s AND q.status = 'queued' AND q.slot_at IS NULL
+        AND g.open_until IS NULL
+    ORDER BY q.event_seq LIMIT %s FOR NO KEY UPDATE OF q SKIP LOCKED) AS next
+WHERE d.id = next.id AND d.event_at = next.event_at
+RETURNING d.id
+"""
+
+
+def _by_subscription(status: str) -> str:
+    """Return a WITH that finds the subscriptions which have some, by a probe of the index each."""
+    return f"""
+WITH RECURSIVE found AS (
+    (SELECT subscription_id FROM event_system_delivery WHERE status = '{status}'
+     ORDER BY subscription_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.subscription_id FROM event_system_delivery d
+            WHERE d.status = '{status}' AND d.subscription_id > found.subscription_id
+            ORDER BY d.subscription_id LIMIT 1)
+    FROM found WHERE found.subscription_id IS NOT NULL
+)"""  # noqa: S608 - constants
+
+
+# What the breaker stopped (`due_at` is NULL) where it is shut no longer.
+RELEASE_QUEUED = f"""
+{_by_subscription("queued")}
+UPDATE event_system_delivery d SET status = 'pending', error = '', due_at = clock_timestamp()
+WHERE (d.id, d.event_at) IN (
+    SELECT q.id, q.event_at FROM found
+    JOIN event_system_delivery q ON q.subscription_id = found.subscription_id
+        AND q.status = 'queued' AND q.due_at IS NULL
+    WHERE NOT EXISTS (
+        SELECT FROM event_system_gate g
+        WHERE g.subscription_id = found.subscription_id AND g.open_until IS NOT NULL)
+    ORDER BY q.event_seq LIMIT %s FOR NO KEY UPDATE OF q SKIP LOCKED)
+"""  # noqa: S608 - constants
+
+# What was held where the subscription is not paused any more.
+RELEASE_HELD = f"""
+{_by_subscription("held")}
+UPDATE event_system_delivery d SET status = 'pending', due_at = clock_timestamp()
+WHERE (d.id, d.event_at) IN (
+    SELECT h.id, h.event_at FROM found
+    JOIN event_system_delivery h ON h.subscription_id = found.subscription_id
+        AND h.status = 'held'
+    WHERE NOT EXISTS (
+        SELECT FROM event_system_subscription s
+        WHERE s.id = found.subscription_id AND s.paused_at IS NOT NULL)
+    ORDER BY h.event_seq LIMIT %s FOR NO KEY UPDATE OF h SKIP LOCKED)
+"""  # noqa: S608 - constants
+
+# After the pause one delivery goes out to see whether the receiver is well.
+SEND_PROBES = """
+WITH due AS (
+    SELECT g.subscription_id FROM event_system_gate g
+    WHERE g.open_until <= COALESCE(%s, clock_timestamp())
+    ORDER BY g.subscription_id FOR UPDATE SKIP LOCKED
+), probe AS (
+    SELECT due.subscription_id, q.id, q.event_at FROM due CROSS JOIN LATERAL (
+        SELECT d.id, d.event_at FROM event_system_delivery d
+        WHERE d.subscription_id = due.subscription_id AND d.status = 'queued'
+        ORDER BY d.event_seq LIMIT 1) AS q
+), noted AS (
+    UPDATE event_system_gate g
+    SET probe_id = probe.id, open_until = clock_timestamp() + %s
+    FROM probe WHERE g.subscription_id = probe.subscription_id
+)
+UPDATE event_system_delivery d SET status = 'pending', error = '', due_at = clock_timestamp()
+FROM probe WHERE d.id = probe.id AND d.event_at = probe.event_at AND d.status = 'queued'
+"""
+
+EXPIRE_HELD = """
+UPDATE event_system_delivery d
+SET status = 'expired', finished_at = clock_timestamp(),
+    error = 'the subscription was paused for more than 30 days'
+WHERE (d.id, d.event_at) IN (
+    SELECT id, event_at FROM event_system_delivery
+    WHERE status = 'held' AND event_at < COALESCE(%s, now()) - interval '30 days'
+    LIMIT %s FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+def call(subscription_id: int, *, limit: int) -> list[int]:
+    """Make the first of the subscription's queue pending; return their ids."""
+    return [pk for (pk,) in fetch(CALL, [NET, subscription_id, limit])]
+
+
+def release(*, limit: int) -> int:
+    """Make pending what nothing stops any more; return how many that were."""
+    return execute(RELEASE_QUEUED, [limit]) + execute(RELEASE_HELD, [limit])
+
+
+def send_probes(*, lease: timedelta, now: datetime | None = None) -> int:
+    """Let one delivery of each subscription whose pause is over go out; return how many."""
+    return execute(SEND_PROBES, [now, lease])
+
+
+def expire_held(*, limit: int, now: datetime | None = None) -> int:
+    """End what was held for 30 days; return how many that were. `now` is for tests."""
+    return execute(EXPIRE_HELD, [now, limit])

@@ -1,0 +1,253 @@
+"""How tries ended, written down: outcomes, attempts, breakers, and who may go next, in one
+transaction.
+
+Guarded by generation and attempt: who lost the lease records the try, but decides nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from django.db import transaction
+
+from subscriptions import backoff, disabling
+from subscriptions.admission import NET, Definition, Status
+from subscriptions.breaker import Breaker
+from subscriptions.claiming import Claim
+from subscriptions.handlers.contract import Outcome
+from subscriptions.models import DeliveryAttempt
+from subscriptions.record_order import lock_records, promote
+from subscriptions.statements import execute, fetch
+
+log = structlog.get_logger(__name__)
+
+RECORD = """
+WITH mine AS (
+    SELECT d.id, d.event_at, o.status, o.error, o.delay
+    FROM unnest(%s::bigint[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::interval[])
+        AS o (id, generation, attempt, status, error, delay)
+    JOIN event_system_delivery d ON d.id = o.id
+    WHERE d.status = 'running' AND d.generation = o.generation AND d.attempts = o.attempt
+    ORDER BY d.id FOR NO KEY UPDATE OF d
+)
+UPDATE event_system_delivery d
+SET status = mine.status, error = mine.error,
+    due_at = CASE mine.status WHEN 'retrying' THEN clock_timestamp() + mine.delay END,
+    finished_at = CASE mine.status WHEN 'retrying' THEN NULL ELSE clock_timestamp() END
+FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
+RETURNING d.id
+"""
+
+INSERT_ATTEMPTS = """
+INSERT INTO event_system_delivery_attempt
+    (delivery_id, generation, number, status, started_at, duration, status_code, response, error)
+SELECT * FROM unnest(%s::bigint[], %s::integer[], %s::integer[], %s::text[], %s::timestamptz[],
+    %s::interval[], %s::integer[], %s::text[], %s::text[])
+"""
+
+# A worker that has not begun gives its claims back: the try does not count.
+GIVE_BACK = """
+UPDATE event_system_delivery d
+SET status = 'queued', attempts = d.attempts - 1, due_at = clock_timestamp() + %s,
+    error = 'the receiver is slow: waits for its earlier deliveries'
+FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) AS o (id, generation, attempt)
+WHERE d.id = o.id AND d.status = 'running' AND d.generation = o.generation
+    AND d.attempts = o.attempt
+"""
+
+LOAD_BREAKERS = """
+SELECT subscription_id, failures, failing_since, openings, open_until, probe_id, clock_timestamp()
+FROM event_system_gate WHERE subscription_id = ANY (%s) ORDER BY subscription_id FOR UPDATE
+"""
+
+SAVE_BREAKER = """
+INSERT INTO event_system_gate AS g
+    (subscription_id, failures, failing_since, openings, open_until, probe_id)
+VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (subscription_id) DO UPDATE SET failures = EXCLUDED.failures,
+    failing_since = EXCLUDED.failing_since, openings = EXCLUDED.openings,
+    open_until = EXCLUDED.open_until, probe_id = EXCLUDED.probe_id
+"""
+
+# Of those whose tries all succeeded. Nothing is written where nothing had failed.
+CLOSE_BREAKERS = """
+UPDATE event_system_gate
+SET failures = 0, failing_since = NULL, openings = 0, open_until = NULL, probe_id = NULL
+WHERE subscription_id = ANY (%s) AND (failures > 0 OR open_until IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """One try that has ended; `began` and `ended` are this machine's clock."""
+
+    claim: Claim
+    outcome: Outcome
+    definition: Definition
+    began: datetime
+    ended: datetime
+
+    @property
+    def is_delivered(self) -> bool:
+        return self.outcome.is_delivered
+
+    def verdict(self) -> tuple[Status, str, timedelta]:
+        """Return the delivery's new status, its error, and how long it waits for the next try."""
+        outcome, subscription = self.outcome, self.definition.subscription
+        if outcome.is_delivered:
+            return Status.DELIVERED, "", timedelta()
+        error = text(outcome.error)
+        if outcome.permanent or outcome.gone or self.claim.attempt >= subscription.attempts:
+            return Status.DEAD, error, timedelta()
+        delay = backoff.parse(subscription.backoff).delay(self.claim.attempt)
+        if outcome.retry_after is not None:
+            delay = max(delay, outcome.retry_after)
+        return Status.RETRYING, error, delay
+
+    def attempt(self) -> DeliveryAttempt:
+        outcome = self.outcome
+        duration = self.ended - self.began if outcome.duration is None else outcome.duration
+        return DeliveryAttempt(
+            delivery_id=self.claim.id,
+            generation=self.claim.generation,
+            number=self.claim.attempt,
+            status=DeliveryAttempt.Status.DELIVERED
+            if outcome.is_delivered
+            else DeliveryAttempt.Status.FAILED,
+            started_at=self.ended - duration,
+            duration=duration,
+            status_code=outcome.status_code,
+            response=text(outcome.response),
+            error=text(outcome.error),
+        )
+
+
+def text(value: str) -> str:
+    """Return what a text column takes: no NUL, no half of a surrogate pair."""
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def record(done: Sequence[Done]) -> list[int]:
+    """Write down how the tries ended; return the ids that waited for them and may go now."""
+    if not done:
+        return []
+    verdicts = [one.verdict() for one in done]
+    known = {one.claim.subscription_id: one.definition for one in done}
+    with transaction.atomic():
+        lock_records((one.claim.subscription_id, one.claim.record_key) for one in done)
+        mine = _record(done, verdicts)
+        _insert_attempts([one.attempt() for one in done])
+        counted = [one for one in done if one.claim.id in mine]
+        _note(counted)
+        ended = {
+            (one.claim.subscription_id, one.claim.record_key)
+            for one, (status, _, _) in zip(done, verdicts, strict=True)
+            if one.claim.id in mine
+            and one.claim.record_key is not None
+            and status != Status.RETRYING
+        }
+        promoted = promote(ended, known)
+    for one in counted:
+        if one.outcome.gone:  # 410: the receiver wants nothing any more
+            disabling.disable(one.claim.subscription_id, reason="the receiver answered 410 Gone")
+    return promoted
+
+
+def _record(
+    done: Sequence[Done], verdicts: Sequence[tuple[Status, str, timedelta]]
+) -> frozenset[int]:
+    found = fetch(
+        RECORD,
+        [
+            [one.claim.id for one in done],
+            [one.claim.generation for one in done],
+            [one.claim.attempt for one in done],
+            [status for status, _, _ in verdicts],
+            [error for _, error, _ in verdicts],
+            [delay for _, _, delay in verdicts],
+        ],
+    )
+    mine = frozenset(pk for (pk,) in found)
+    if len(mine) < len(done):
+        log.warning("deliveries_lost_lease", count=len(done) - len(mine))
+    return mine
+
+
+def _insert_attempts(attempts: Sequence[DeliveryAttempt]) -> None:
+    execute(
+        INSERT_ATTEMPTS,
+        [
+            [attempt.delivery_id for attempt in attempts],
+            [attempt.generation for attempt in attempts],
+            [attempt.number for attempt in attempts],
+            [attempt.status for attempt in attempts],
+            [attempt.started_at for attempt in attempts],
+            [attempt.duration for attempt in attempts],
+            [attempt.status_code for attempt in attempts],
+            [attempt.response for attempt in attempts],
+            [attempt.error for attempt in attempts],
+        ],
+    )
+
+
+def _note(done: Sequence[Done]) -> None:
+    """Carry the tries into the breakers. What only this event's data caused is no sign of health
+    or illness of the receiver.
+    """
+    telling = [one for one in done if one.is_delivered or not one.outcome.permanent]
+    failing = {one.claim.subscription_id for one in telling if not one.is_delivered}
+    well = sorted({one.claim.subscription_id for one in telling} - failing)
+    if well:
+        execute(CLOSE_BREAKERS, [well])
+    if failing:
+        _note_failures(sorted(failing), sorted(telling, key=lambda one: one.ended))
+
+
+def _note_failures(failing: Sequence[int], telling: Sequence[Done]) -> None:
+    breakers, now = _breakers(failing)
+    for pk in failing:
+        before = breaker = breakers.get(pk, Breaker())
+        for one in telling:
+            if one.claim.subscription_id == pk:
+                breaker = breaker.after(one.is_delivered, one.claim.id, now=now)
+        _save(pk, breaker)
+        if breaker.openings > before.openings:
+            log.warning("breaker_opened", subscription=pk, failures=breaker.failures)
+        if breaker.is_hopeless(now=now):
+            disabling.disable(pk, reason="its deliveries have failed for 5 days")
+
+
+def _breakers(failing: Sequence[int]) -> tuple[Mapping[int, Breaker], datetime]:
+    found = fetch(LOAD_BREAKERS, [list(failing)])
+    now = found[0][6] if found else datetime.now(tz=UTC)
+    return {row[0]: Breaker(*row[1:6]) for row in found}, now
+
+
+def _save(subscription_id: int, breaker: Breaker) -> None:
+    execute(
+        SAVE_BREAKER,
+        [
+            subscription_id,
+            breaker.failures,
+            breaker.failing_since,
+            breaker.openings,
+            breaker.open_until,
+            breaker.probe_id,
+        ],
+    )
+
+
+def give_back(claims: Sequence[Claim]) -> None:
+    """Queue deliveries whose try has not begun; it does not count as an attempt."""
+    if not claims:
+        return
+    execute(
+        GIVE_BACK,
+        [
+            NET,
+            [claim.id for claim in claims],
+            [claim.generation for claim in claims],
+            [claim.attempt for claim in claims],
+        ],
+    )

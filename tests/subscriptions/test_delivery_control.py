@@ -1,0 +1,547 @@
+"""What holds deliveries back and lets them go: order, collapse, breaker, rate, pause, batches."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.core import mail
+from pytest_django import Settings
+from pytest_httpserver import HTTPServer
+from standardwebhooks import Webhook
+from werkzeug import Request, Response
+
+from subscriptions import controls, delivery, sweeping
+from subscriptions.breaker import Breaker
+from subscriptions.models import Delivery, DeliveryAttempt, Event, Gate, Subscription
+from subscriptions.relay import relay_all
+from subscriptions.routing import Router
+from tests.subscriptions.conftest import Messages, Sql
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("local_receivers"),
+]
+
+Status = Delivery.Status
+
+
+class Receiver:
+    """Answers what it is told to, and keeps what it got."""
+
+    def __init__(self, server: HTTPServer) -> None:
+        self.answers: list[int] = []  # of the next requests, whatever they are about
+        self.refused: list[str] = []  # records' statuses that are refused, once each
+        self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
+        self.url = server.url_for("/hook")
+        server.expect_request("/hook").respond_with_handler(self._answer)
+
+    def _answer(self, request: Request) -> Response:
+        body = json.loads(request.get_data())
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        if self.refused and body["new"]["status"] in self.refused:
+            self.refused.remove(body["new"]["status"])
+            return Response("", 503)
+        return Response("", self.answers.pop(0) if self.answers else 200)
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """Return record and status of each event that came, in order."""
+        return [(body["recordId"], (body["new"] or body["old"])["status"]) for body in self.bodies]
+
+
+@pytest.fixture
+def receiver(httpserver: HTTPServer) -> Receiver:
+    return Receiver(httpserver)
+
+
+@pytest.fixture
+def hook(subscribe: Callable[..., int], orders: str, receiver: Receiver) -> int:
+    """A subscription of acme to `orders` that posts to the receiver, and is tried again at once."""
+    pk = subscribe(config=json.dumps({"url": receiver.url}))
+    Subscription.objects.filter(pk=pk).update(backoff={"base": 0.001, "jitter": False})
+    return pk
+
+
+@pytest.fixture
+def relay(messages: Messages) -> Callable[[], list[int]]:
+    """Relay all there is; return the ids in the messages since the last call."""
+    router = Router()
+
+    def run() -> list[int]:
+        before = len(messages.sent)
+        relay_all(router)
+        return [pk for _, ids in messages.sent[before:] for pk in ids]
+
+    return run
+
+
+@pytest.fixture
+def swept(messages: Messages) -> Callable[..., list[int]]:
+    """Sweep once as if so much time had passed; return the ids in the messages."""
+
+    def run(after: timedelta = timedelta(seconds=1)) -> list[int]:
+        before = len(messages.sent)
+        now = datetime.now(tz=UTC) + after
+        sweeping.tend(now=now)
+        sweeping.sweep(now=now)
+        return [pk for _, ids in messages.sent[before:] for pk in ids]
+
+    return run
+
+
+def change(sql: Sql, pk: int, *statuses: str) -> None:
+    """Insert an order, or change it, once for each status."""
+    for status in statuses:
+        sql(
+            "INSERT INTO orders VALUES (%s, 'acme', %s)"
+            " ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status",
+            pk,
+            status,
+        )
+
+
+def statuses() -> list[str]:
+    return list(Delivery.objects.order_by("event_id").values_list("status", flat=True))
+
+
+def by_status() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for status in statuses():
+        found[status] = found.get(status, 0) + 1
+    return found
+
+
+def settle(**fields: Any) -> None:
+    Subscription.objects.update(**fields)
+
+
+# Order --------------------------------------------------------------------------------------------
+
+
+def test_later_events_of_a_record_wait_for_the_earlier_one_and_others_do_not(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(ordering="record")
+    change(sql, 1, "a", "b", "c")
+    change(sql, 2, "x")
+    receiver.refused = ["a"]
+
+    delivery.deliver(relay())
+    assert sorted(receiver.told) == [("1", "a"), ("2", "x")]
+    assert statuses() == ["retrying", "waiting", "waiting", "delivered"]
+
+    delivery.deliver(swept())
+
+    assert receiver.told[-3:] == [("1", "a"), ("1", "b"), ("1", "c")]
+    assert by_status() == {"delivered": 4}
+
+
+def test_a_dead_delivery_lets_the_next_of_its_record_go(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], receiver: Receiver
+) -> None:
+    settle(ordering="record", attempts=1)
+    change(sql, 1, "a", "b")
+    receiver.answers = [500]
+
+    delivery.deliver(relay())
+
+    assert receiver.told == [("1", "a"), ("1", "b")]
+    assert statuses() == ["dead", "delivered"]
+
+
+def test_order_holds_whichever_message_comes_first(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], receiver: Receiver
+) -> None:
+    settle(ordering="record")
+    change(sql, 1, "a", "b", "c")
+    ids = relay()
+
+    for pk in reversed(ids):
+        delivery.deliver([pk])
+
+    assert receiver.told == [("1", "a"), ("1", "b"), ("1", "c")]
+
+
+# Debounce -----------------------------------------------------------------------------------------
+
+
+def test_a_debounced_record_is_told_once_when_it_has_rested(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(debounce=timedelta(seconds=30))
+    change(sql, 1, "a", "b", "c")
+    change(sql, 2, "x")
+
+    assert relay() == []
+    assert swept(timedelta(seconds=20)) == []
+    delivery.deliver(swept(timedelta(seconds=31)))
+
+    assert sorted(receiver.told) == [("1", "c"), ("2", "x")]
+    assert by_status() == {"superseded": 2, "delivered": 2}
+
+
+# Breaker ------------------------------------------------------------------------------------------
+
+
+def test_after_ten_failures_in_a_row_only_a_probe_goes_out_until_one_succeeds(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(attempts=100)
+    for pk in range(10):
+        change(sql, pk, "a")
+    receiver.answers = [500] * 11
+    delivery.deliver(relay())
+    assert len(receiver.bodies) == 10
+
+    delivery.deliver(swept())
+    assert len(receiver.bodies) == 10
+    assert by_status() == {"queued": 10}
+    gate = Gate.objects.get()
+    assert gate.failures == 10
+    assert gate.open_until is not None
+
+    delivery.deliver(swept(timedelta(seconds=31)))  # the probe fails: twice as long a pause
+    assert len(receiver.bodies) == 11
+    delivery.deliver(swept(timedelta(seconds=31)))
+    assert len(receiver.bodies) == 11
+
+    sql("UPDATE event_system_gate SET open_until = clock_timestamp()")
+    delivery.deliver(swept(timedelta(seconds=1)))  # the probe succeeds, and all follow
+    assert len(receiver.bodies) == 12
+    delivery.deliver(swept(timedelta(seconds=1)))
+
+    assert by_status() == {"delivered": 10}
+    assert Gate.objects.get().failures == 0
+
+
+def test_new_events_queue_behind_an_open_breaker(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], receiver: Receiver
+) -> None:
+    Gate.objects.create(
+        subscription_id=hook, failures=10, open_until=datetime.now(tz=UTC) + timedelta(hours=1)
+    )
+    change(sql, 1, "a")
+
+    delivery.deliver(relay())
+
+    assert receiver.bodies == []
+    [found] = Delivery.objects.all()
+    assert (found.status, found.attempts, found.due_at) == (Status.QUEUED, 0, None)
+
+
+def test_another_url_begins_with_a_closed_breaker(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    Gate.objects.create(
+        subscription_id=hook, failures=10, open_until=datetime.now(tz=UTC) + timedelta(hours=1)
+    )
+    change(sql, 1, "a")
+    delivery.deliver(relay())
+
+    sql(
+        "UPDATE event_system_subscription SET config = config || %s::jsonb",
+        json.dumps({"url": f"{receiver.url}?new"}),
+    )
+    delivery.deliver(swept())
+
+    assert by_status() == {"delivered": 1}
+
+
+def test_the_breaker_counts_failures_in_a_row_and_doubles_its_pause() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    breaker = Breaker()
+    for _ in range(9):
+        breaker = breaker.after(False, 1, now=now)
+    assert breaker.open_until is None
+    assert breaker.after(True, 1, now=now) == Breaker()
+
+    opened = breaker.after(False, 1, now=now)
+    assert opened.open_until == now + timedelta(seconds=30)
+    assert opened.after(False, 2, now=now).open_until == opened.open_until  # was under way
+
+    probing = Breaker(11, now, 1, now, probe_id=7)
+    assert probing.after(False, 7, now=now).open_until == now + timedelta(minutes=1)
+    assert Breaker(99, now, 50, now, probe_id=7).after(False, 7, now=now).open_until == (
+        now + timedelta(minutes=15)
+    )
+
+
+def test_five_days_of_failure_switch_a_subscription_off_and_tell_its_owner(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(owner="owner@example.com")
+    change(sql, 1, "a")
+    Gate.objects.create(
+        subscription_id=hook, failures=9, failing_since=datetime.now(tz=UTC) - timedelta(days=5)
+    )
+    receiver.answers = [500]
+
+    delivery.deliver(relay())
+
+    subscription = Subscription.objects.get()
+    assert not subscription.active
+    assert "5 days" in str(subscription.disabled_reason)
+    [sent] = mail.outbox
+    assert sent.to == ["owner@example.com"]
+    assert "all" in sent.subject
+    event = Event.objects.get(type="subscription.disabled")
+    assert event.company == "acme"
+    assert event.payload["subscription_id"] == hook
+
+    sql("UPDATE event_system_subscription SET active = true")
+    receiver.answers = [500]
+    delivery.deliver(swept())
+    assert Subscription.objects.get().active  # given another chance, it has all of it
+
+
+def test_without_an_owner_the_operators_are_told_of_410(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    receiver: Receiver,
+    settings: Settings,
+) -> None:
+    settings.OPERATORS = ["operators@example.com"]
+    change(sql, 1, "a")
+    receiver.answers = [410]
+
+    delivery.deliver(relay())
+
+    [sent] = mail.outbox
+    assert sent.to == ["operators@example.com"]
+    assert "410" in sent.body
+    assert statuses() == ["dead"]
+
+
+def test_what_only_one_event_caused_is_no_failure_of_the_receiver(
+    orders: str, subscribe: Callable[..., int], sql: Sql, relay: Callable[[], list[int]]
+) -> None:
+    subscribe(handler_type="WORKFLOW", config='{"workflow": "restock"}')
+    change(sql, 1, "a")
+
+    delivery.deliver(relay())  # the row is no input of that workflow, whatever there is
+
+    assert not Gate.objects.filter(failures__gt=0).exists() or statuses() == ["retrying"]
+
+
+# Rate ---------------------------------------------------------------------------------------------
+
+
+def test_deliveries_keep_to_their_rate_and_each_keeps_its_place(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(max_rate=1)
+    for pk in range(4):
+        change(sql, pk, "a")
+
+    delivery.deliver(relay())
+    assert len(receiver.bodies) == 1
+    assert by_status() == {"delivered": 1, "queued": 3}
+
+    assert len(swept(timedelta(seconds=2.5))) == 2
+    found = Delivery.objects.order_by("slot_at").values_list("slot_at", flat=True)
+    slots = [slot for slot in found if slot is not None]
+    assert [round((later - earlier).total_seconds()) for earlier, later in pairwise(slots)] == [
+        1,
+        1,
+    ]
+
+
+def test_a_higher_rate_lets_those_that_wait_go(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(max_rate=1)
+    for pk in range(4):
+        change(sql, pk, "a")
+    delivery.deliver(relay())
+
+    settle(max_rate=1000)
+    delivery.deliver(swept())
+
+    assert by_status() == {"delivered": 4}
+
+
+# Pause --------------------------------------------------------------------------------------------
+
+
+def test_a_pause_holds_and_resuming_sends_in_order(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(ordering="record")
+    change(sql, 1, "a")
+    before = relay()
+    assert controls.pause(hook)
+    assert not controls.pause(hook)
+    change(sql, 1, "b")
+    assert relay() == []
+
+    delivery.deliver(before)  # was sent before the pause
+    assert statuses() == ["held", "held"]
+    assert controls.resume(hook) == 2
+    delivery.deliver(swept())
+
+    assert receiver.told == [("1", "a"), ("1", "b")]
+
+
+def test_a_subscription_resumed_by_sql_sends_what_was_held(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    controls.pause(hook)
+    change(sql, 1, "a")
+    relay()
+    assert swept() == []
+
+    sql("UPDATE event_system_subscription SET paused_at = NULL")
+    delivery.deliver(swept())
+
+    assert statuses() == ["delivered"]
+
+
+def test_what_is_held_for_thirty_days_expires(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], swept: Callable[..., list[int]]
+) -> None:
+    controls.pause(hook)
+    change(sql, 1, "a")
+    relay()
+
+    swept(timedelta(days=29))
+    assert statuses() == ["held"]
+    swept(timedelta(days=30, minutes=1))
+
+    assert statuses() == ["expired"]
+    assert controls.resume(hook) == 0
+
+
+# Batches ------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_request_and_stays_together_over_tries(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+) -> None:
+    settle(batch_size=3)
+    for pk in range(5):
+        change(sql, pk, "a")
+    receiver.answers = [500]
+
+    delivery.deliver(relay())
+    again = swept()
+    for pk in again:  # even if their messages are torn apart
+        delivery.deliver([pk])
+
+    sizes = sorted(len(body) for body in receiver.bodies)
+    assert sizes == [2, 3, 3] or sizes == [2, 2, 3]
+    ids = [headers["Webhook-Id"] for headers in receiver.headers]
+    assert len(set(ids)) == 2  # the failed one came again under its id
+    assert DeliveryAttempt.objects.filter(status="failed").count() in (2, 3)
+    assert by_status() == {"delivered": 5}
+
+
+# Webhooks -----------------------------------------------------------------------------------------
+
+
+def test_both_secrets_sign_while_a_rotation_lasts(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], httpserver: HTTPServer
+) -> None:
+    received: list[Request] = []
+    httpserver.clear()
+    httpserver.expect_request("/hook").respond_with_handler(
+        lambda request: received.append(request) or Response("")  # type: ignore[func-returns-value]
+    )
+    old, new = (
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+    )
+    subscription = Subscription.objects.get(pk=hook)
+    subscription.secret, subscription.previous_secret = new, old
+    subscription.previous_secret_until = datetime.now(tz=UTC) + timedelta(hours=1)
+    subscription.save(update_fields=["secret", "previous_secret", "previous_secret_until"])
+    change(sql, 1, "a")
+    delivery.deliver(relay())
+    settle(previous_secret_until=datetime.now(tz=UTC))
+    change(sql, 2, "a")
+    delivery.deliver(relay())
+
+    during, after = received
+    for secret in (old, new):
+        Webhook(secret).verify(during.get_data(), dict(during.headers))
+    assert len(after.headers["webhook-signature"].split()) == 1
+    Webhook(new).verify(after.get_data(), dict(after.headers))
+
+
+def test_cloudevents_are_structured_json(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], receiver: Receiver
+) -> None:
+    sql(
+        "UPDATE event_system_subscription SET config = config || %s::jsonb",
+        json.dumps({"format": "cloudevents"}),
+    )
+    change(sql, 1, "a")
+
+    delivery.deliver(relay())
+
+    [body] = receiver.bodies
+    event = Event.objects.get()
+    assert body == {
+        "specversion": "1.0",
+        "id": str(event.event_id),
+        "source": "/table",
+        "type": "orders.insert",
+        "subject": "1",
+        "time": body["data"]["timestamp"],
+        "datacontenttype": "application/json",
+        "companyid": "acme",
+        "data": {
+            "table": "orders",
+            "operation": "INSERT",
+            "recordId": "1",
+            "new": {"id": 1, "company": "acme", "status": "a"},
+            "old": None,
+            "timestamp": body["time"],
+        },
+    }
+    assert receiver.headers[0]["Content-Type"] == "application/cloudevents+json"
