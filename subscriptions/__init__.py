@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from subscriptions.capture.operations import AttachEventTrigger
+    from subscriptions.capture.operations import AttachEventTrigger, DetachEventTrigger
     from subscriptions.contracts import event
     from subscriptions.handlers.contract import Handler, Item, Outcome, handler
     from subscriptions.outbox import publish
 
 __all__ = [
     "AttachEventTrigger",
+    "DetachEventTrigger",
     "Handler",
     "Item",
     "Outcome",
@@ -25,6 +26,7 @@ __all__ = [
 
 _HOMES = {
     "AttachEventTrigger": "subscriptions.capture.operations",
+    "DetachEventTrigger": "subscriptions.capture.operations",
     "Handler": "subscriptions.handlers.contract",
     "Item": "subscriptions.handlers.contract",
     "Outcome": "subscriptions.handlers.contract",

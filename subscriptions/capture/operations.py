@@ -26,8 +26,10 @@ class AttachEventTrigger(Operation):
 
     `table` is the name in the database. `company` names the column that holds the company; None
     takes the column called company, company_id or companyId if there is one, "" says that there is
-    none. Interceptors are SQL functions `(table text, operation text, new jsonb, old jsonb)`.
-    Detaching a table that is gone by then is no error.
+    none. `capture` is row, statement (one call per statement: for tables that are bulk-loaded) or
+    always (rows, whether anybody listens or not). Interceptors are SQL functions
+    `(table text, operation text, new jsonb, old jsonb)`. Detaching a table that is gone by then is
+    no error.
     """
 
     reduces_to_sql = True
@@ -51,12 +53,7 @@ class AttachEventTrigger(Operation):
         self.capture = capture
         self.after_interceptors = list(after_interceptors)
 
-    def state_forwards(self, app_label: str, state: Any) -> None:
-        """Leave Django's state of the models as it is: a trigger is no part of it."""
-
-    def database_forwards(
-        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
-    ) -> None:
+    def attach(self, schema_editor: Any) -> None:
         schema_editor.execute(
             "SELECT public.attach_event_trigger(%s, %s::text[], %s, %s::text[], %s, %s::text[])",
             [
@@ -69,10 +66,21 @@ class AttachEventTrigger(Operation):
             ],
         )
 
+    def detach(self, schema_editor: Any) -> None:
+        schema_editor.execute("SELECT public.detach_event_trigger(%s)", [self.table])
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Leave Django's state of the models as it is: a trigger is no part of it."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self.attach(schema_editor)
+
     def database_backwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
     ) -> None:
-        schema_editor.execute("SELECT public.detach_event_trigger(%s)", [self.table])
+        self.detach(schema_editor)
 
     def describe(self) -> str:
         return f"Watch table {self.table}"
@@ -92,3 +100,28 @@ class AttachEventTrigger(Operation):
         if self.capture != "row":
             kwargs["capture"] = self.capture
         return self.__class__.__name__, [self.table], kwargs
+
+
+class DetachEventTrigger(AttachEventTrigger):
+    """Stop watching a table from this migration on; reversed, watch it again as the options say.
+
+    Subscriptions of the table stay and hear nothing. A table with active subscriptions must be
+    detached before it is dropped.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self.detach(schema_editor)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        self.attach(schema_editor)
+
+    def describe(self) -> str:
+        return f"Stop watching table {self.table}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"unwatch_{self.table.lower()}"

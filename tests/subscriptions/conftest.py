@@ -14,6 +14,7 @@ from pytest_django import Settings
 from subscriptions.models import Event
 
 Sql = Callable[..., list[tuple[Any, ...]]]
+Attach = Callable[..., None]
 
 
 def connect() -> psycopg.Connection[tuple[Any, ...]]:
@@ -57,9 +58,21 @@ def make_table(sql: Sql) -> Iterator[Callable[..., None]]:
         sql(f"CREATE TABLE {name} ({columns})")
 
     yield make
+    sql("DELETE FROM event_system_subscription")  # a table that somebody listens to is not dropped
     for name in made:
         sql(f"DROP TABLE IF EXISTS {name} CASCADE")
-    sql("DELETE FROM event_system_watch")
+
+
+@pytest.fixture(params=["row", "statement"])
+def attach(request: pytest.FixtureRequest, sql: Sql) -> Attach:
+    """Watch a table by row, and in a second run of the test by statement."""
+
+    def make(table: str, **options: object) -> None:
+        given = {"capture": request.param, **options}
+        names = "".join(f", {name} => %s" for name in given)
+        sql(f"SELECT attach_event_trigger(%s{names})", table, *given.values())
+
+    return make
 
 
 @pytest.fixture
@@ -110,6 +123,19 @@ def told() -> list[tuple[Any, ...]]:
 def brief() -> list[tuple[Any, ...]]:
     """Return what the outbox holds as (company, operation, record_id), in its order."""
     return [row[:3] for row in told()]
+
+
+# What watching a table makes: the watch, four functions, the sequence that counts.
+PER_TABLE = 6
+
+
+def traces(sql: Sql) -> list[tuple[Any, ...]]:
+    """Return all that is there for the sake of some watched table."""
+    return sql(
+        "SELECT proname::text FROM pg_proc WHERE proname ~ '^event_system_.*_[0-9a-f]{16}$'"
+        " UNION ALL SELECT relname FROM pg_class WHERE relname LIKE 'event\\_system\\_skipped%'"
+        ' UNION ALL SELECT "table" FROM event_system_watch'
+    )
 
 
 @dataclass

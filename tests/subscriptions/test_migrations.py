@@ -85,10 +85,13 @@ def test_the_capture_migrations_go_back_and_forth(
     make_table: Callable[..., None], sql: Sql
 ) -> None:
     make_table("orders")
+    make_table("loaded")
     sql("SELECT attach_event_trigger('orders')")
+    sql("SELECT attach_event_trigger('loaded', capture => 'statement')")
 
     with transaction.atomic(), connection.cursor() as cursor:
         for script in (
+            "capture/sql/0006_statement_bodies.reverse",
             "migrations/sql/0003_subscription_triggers.reverse",
             "capture/sql/0002_capture.reverse",
             "migrations/sql/0001_tables.reverse",
@@ -96,6 +99,9 @@ def test_the_capture_migrations_go_back_and_forth(
             "capture/sql/0002_capture",
             "capture/sql/0002_bodies",
             "migrations/sql/0003_subscription_triggers",
+            "capture/sql/0006_statement_bodies",
+            "capture/sql/0006_statement_capture",
+            "capture/sql/0006_altered_tables",
         ):
             cursor.execute((ROOT / f"{script}.sql").read_text())
         transaction.set_rollback(True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from subscriptions import drift as drifting
 from subscriptions import watching
 from subscriptions.capture.operations import AttachEventTrigger
 from subscriptions.models import Event
@@ -68,7 +69,7 @@ def test_a_table_that_cannot_be_watched_so_is_refused(
 def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Declare tables as migrations that were applied would."""
     found: dict[str, AttachEventTrigger] = {}
-    monkeypatch.setattr(watching, "_declared", lambda: found)
+    monkeypatch.setattr(drifting, "_declared", lambda: found)
 
     def make(table: str, **options: Any) -> None:
         found[table] = AttachEventTrigger(table, **options)
@@ -94,7 +95,7 @@ def test_the_list_shows_each_table_and_who_listens(
 def test_a_table_as_declared_has_no_drift(orders: str, declare: Callable[..., None]) -> None:
     declare("orders", company="company")
 
-    assert watching.drift() == []
+    assert drifting.drift() == []
     assert manage("watched")[1] == ""
 
 
@@ -120,4 +121,4 @@ def test_drift_names_each_difference_and_ends_with_code_1(
 
 
 def test_the_shipped_migrations_are_read() -> None:
-    assert watching._declared()["restock_request"].company == "company"
+    assert drifting._declared()["restock_request"].company == "company"

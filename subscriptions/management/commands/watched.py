@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.table import Table
 
-from subscriptions import watching
-from subscriptions.watching import Watch
+from subscriptions.drift import drift, limits
+from subscriptions.watching import Watch, watched
 
 PLAIN_WIDTH = 1000  # so that nothing is wrapped in a file
 
@@ -20,17 +20,19 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = watching.watched()
+        found = watched()
         if found:
             stream: Any = self.stdout
             width = None if stream.isatty() else PLAIN_WIDTH
             Console(file=stream, width=width, highlight=False).print(_table(found))
         else:
             self.stdout.write("no table is watched: manage.py watch TABLE")
-        drift = watching.drift()
-        for one in drift:
+        for limit in limits():
+            self.stdout.write(limit)
+        problems = drift()
+        for one in problems:
             self.stderr.write(f"{one.table}: {one.problem}")
-        if drift:
+        if problems:
             sys.exit(1)
 
 
@@ -51,6 +53,7 @@ def _table(found: list[Watch]) -> Table:
 def _details(one: Watch) -> list[str]:
     parts = {
         "excludes": one.exclude,
+        "formerly": one.former_names,
         "before": one.interceptors,
         "after": one.after_interceptors,
     }
