@@ -10,7 +10,13 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from subscriptions.handlers.sync.errors import DuplicateName, NotFound, Refused
+from subscriptions.handlers.sync.errors import (
+    DuplicateName,
+    NotConnected,
+    NotFound,
+    Refused,
+    Throttled,
+)
 from subscriptions.handlers.sync.fields import parts_of
 from subscriptions.handlers.sync.providers import External, Payload, Provider
 from subscriptions.handlers.sync.session import Session
@@ -71,7 +77,8 @@ class Push:
 
     def _create(self, payload: Payload, digest: str) -> str:
         mapping = self.mapping
-        if mapping.pending_key is None:
+        is_first = mapping.pending_key is None
+        if is_first:
             # Written down first: if the answer is lost, the same is asked again, whatever the row
             # holds by then.
             note(mapping, pending_key=uuid.uuid4(), pending_payload=payload)
@@ -79,8 +86,10 @@ class Push:
             known, word = self._repeat_creation(), "created"
         except DuplicateName as error:
             known, word = self._same_name(payload, error), "linked"
-        except Refused:
-            note(mapping, pending_key=None, pending_payload=None)
+        except (Refused, Throttled, NotConnected) as error:
+            # Nothing was made, unless an earlier try did.
+            if is_first or isinstance(error, Refused):
+                note(mapping, pending_key=None, pending_payload=None)
             raise
         is_current = word == "created" and _digest(mapping.pending_payload or {}) == digest
         self._link(known, digest if is_current else "")

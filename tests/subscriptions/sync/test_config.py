@@ -1,0 +1,74 @@
+"""What a subscription of SYNC may say, and events that it cannot go by."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from subscriptions.errors import InvalidSubscription
+from subscriptions.handlers.configs import config_schema
+from subscriptions.handlers.contract import handler_named
+from subscriptions.models import Delivery, ExternalConnection
+from subscriptions.services import create_subscription
+from tests.subscriptions.conftest import Sql
+from tests.subscriptions.sync.fakes import FakeXero
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def subscribe_to(table: str, **config: Any) -> None:
+    create_subscription(
+        name="sync", company="acme", table=table, handler_type="SYNC", config=config
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, r"config\.provider"),
+        ({"provider": "sage"}, r"config\.provider.*'xero' or 'quickbooks'"),
+        ({"provider": "xero", "entity": "invoice"}, "'customer' or 'supplier'"),
+        ({"provider": "xero", "fields": {"a": "name", "b": "website"}}, "xero has no website"),
+        ({"provider": "xero", "fields": {"a": "email"}}, "one column must be for 'name'"),
+        ({"provider": "xero", "fields": {"a": "name", "b": "name"}}, "two columns are for the"),
+        ({"provider": "xero", "token": "x"}, r"config\.token"),
+        ({"provider": "quickbooks"}, "the operator must set QUICKBOOKS_CLIENT_ID"),
+    ],
+)
+def test_a_config_that_cannot_be_right_is_refused_with_what_is_allowed(
+    xero: FakeXero, customers: str, config: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidSubscription, match=said):
+        subscribe_to(customers, **config)
+
+
+def test_a_config_that_is_right_is_taken(xero: FakeXero, customers: str) -> None:
+    subscribe_to(customers, provider="xero", entity="supplier", fields={"name": "name"})
+
+
+def test_every_field_of_the_config_says_what_it_is() -> None:
+    properties = config_schema(handler_named("SYNC"))["properties"]
+
+    assert set(properties) == {"provider", "entity", "fields"}
+    assert all(field["title"] and field["description"] for field in properties.values())
+
+
+def test_a_table_whose_name_says_no_entity_needs_one(
+    xero: FakeXero,
+    connected: Callable[..., ExternalConnection],
+    make_table: Callable[..., None],
+    run: Callable[[], int],
+    sql: Sql,
+) -> None:
+    connected()
+    make_table("party", "id int PRIMARY KEY, company text, name text")
+    sql("SELECT attach_event_trigger('party', company => 'company')")
+    subscribe_to("party", provider="xero")
+    sql("INSERT INTO party VALUES (1, 'acme', 'Ada')")
+
+    assert run() == 0
+    assert "set config.entity to 'customer' or 'supplier'" in Delivery.objects.get().error
+
+    subscribe_to("party", provider="xero", entity="customer")
+    sql("UPDATE party SET name = 'Bob'")
+    assert run() == 1
