@@ -52,7 +52,7 @@ def check_definition(subscription: Subscription, watched: Watched) -> Checked:
 
     Looks up no host name and dials nothing: the relay calls it between two events.
     """
-    check_matching(subscription, watched)
+    columns = check_matching(subscription, watched)
     try:
         backoff.parse(subscription.backoff)
     except ValueError as error:
@@ -61,13 +61,20 @@ def check_definition(subscription: Subscription, watched: Watched) -> Checked:
         handler = handler_named(subscription.handler_type)
     except UnknownHandlerType as error:
         raise InvalidSubscription("handler_type", str(error)) from error
-    return Checked(handler, parse_config(handler, subscription.config))
+    config = parse_config(handler, subscription.config)
+    handler.check_columns(config, table=subscription.table, columns=columns)
+    return Checked(handler, config)
 
 
-def check_matching(subscription: Subscription, watched: Watched) -> None:
-    """Check what decides which events it gets, source and filter; raise InvalidSubscription."""
+def check_matching(subscription: Subscription, watched: Watched) -> Collection[str] | None:
+    """Check what decides which events it gets, source and filter; raise InvalidSubscription.
+
+    Returns the columns, or members of the payload, that there are; None if that is not known.
+    """
     _check_source(subscription, watched)
-    _check_filter(subscription, watched)
+    columns = _columns(subscription, watched)
+    _check_filter(subscription, columns)
+    return columns
 
 
 def parse_config(handler: Handler, config: Any) -> HandlerConfig:
@@ -118,7 +125,18 @@ def _check_source(subscription: Subscription, watched: Watched) -> None:
         raise InvalidSubscription("event_type", str(error)) from error
 
 
-def _check_filter(subscription: Subscription, watched: Watched) -> None:
+def _columns(subscription: Subscription, watched: Watched) -> Collection[str] | None:
+    """Return the columns of the table, or the members of the payload; None for a glob's."""
+    if subscription.table is not None:
+        return watched[subscription.table]
+    name = subscription.event_type or ""
+    if is_glob(name):
+        return None
+    fields = type_named(name).model.model_fields
+    return {field.serialization_alias or key for key, field in fields.items()}
+
+
+def _check_filter(subscription: Subscription, columns: Collection[str] | None) -> None:
     try:
         pattern = compile_filter(subscription.filter)
     except FilterError as error:
@@ -127,14 +145,8 @@ def _check_filter(subscription: Subscription, watched: Watched) -> None:
         raise InvalidSubscription(
             "filter", "asks how a row changed, and an event of a type has none: watch its table"
         )
-    if subscription.table is not None:
-        columns = watched[subscription.table]
-    else:
-        name = subscription.event_type or ""
-        if is_glob(name):
-            return
-        fields = type_named(name).model.model_fields
-        columns = {field.serialization_alias or key for key, field in fields.items()}
+    if columns is None:
+        return
     unknown = sorted(pattern.names - set(columns))
     if unknown:
         raise InvalidSubscription(

@@ -12,7 +12,7 @@ class LogHandler(Handler):
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
@@ -118,6 +118,15 @@ class Handler(ABC):
 
     def check(self, config: Any, *, company: str | None) -> None:  # noqa: B027 - most need none
         """Refuse, by InvalidSubscription, what `Config` alone cannot. Called at save."""
+
+    def check_columns(  # noqa: B027 - most need none
+        self, config: Any, *, table: str | None, columns: Collection[str] | None
+    ) -> None:
+        """Refuse, by InvalidSubscription, columns that the config names and the table lacks.
+
+        Of a typed event (no `table`) the columns are the payload's members, None if the type is a
+        glob. Called at save and by the relay: it asks nobody else.
+        """
 
     def preview(self, item: Item) -> Preview:
         """Say what `deliver` would do with the item; dials and writes nothing."""

@@ -9,7 +9,14 @@ from django.db import connection, migrations, models, transaction
 
 import subscriptions
 from subscriptions import AttachEventTrigger
-from subscriptions.models import Delivery, DeliveryAttempt, Event, RelayCursor, Subscription
+from subscriptions.models import (
+    Delivery,
+    DeliveryAttempt,
+    Event,
+    RelayCursor,
+    SearchEntry,
+    Subscription,
+)
 from tests.subscriptions.conftest import Sql
 
 ROOT = Path(subscriptions.__file__).parent
@@ -21,7 +28,14 @@ def test_the_migrations_say_what_the_models_say() -> None:
     call_command("makemigrations", "subscriptions", check=True, dry_run=True, verbosity=0)
 
 
-MODELS: list[type[models.Model]] = [Event, Subscription, Delivery, DeliveryAttempt, RelayCursor]
+MODELS: list[type[models.Model]] = [
+    Event,
+    Subscription,
+    Delivery,
+    DeliveryAttempt,
+    RelayCursor,
+    SearchEntry,
+]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -91,6 +105,7 @@ def test_the_capture_migrations_go_back_and_forth(
 
     with transaction.atomic(), connection.cursor() as cursor:
         for script in (
+            "migrations/sql/0009_search.reverse",
             "capture/sql/0006_statement_bodies.reverse",
             "migrations/sql/0003_subscription_triggers.reverse",
             "capture/sql/0002_capture.reverse",
@@ -102,6 +117,7 @@ def test_the_capture_migrations_go_back_and_forth(
             "capture/sql/0006_statement_bodies",
             "capture/sql/0006_statement_capture",
             "capture/sql/0006_altered_tables",
+            "migrations/sql/0009_search",
         ):
             cursor.execute((ROOT / f"{script}.sql").read_text())
         transaction.set_rollback(True)

@@ -1,0 +1,162 @@
+"""SEARCH: keep one row per record in the search index, for `subscriptions.searching.search`."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from django.db import DataError
+from pydantic import AfterValidator, Field
+
+from subscriptions.errors import InvalidSubscription
+from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
+from subscriptions.placeholders import path_or_template
+from subscriptions.search import entries, index
+from subscriptions.search.index import Entry
+
+ROW = "A column, a dotted path into one, or text with them in braces"
+
+
+def template(value: str) -> str:
+    path_or_template(value)
+    return value
+
+
+def several(value: str | list[str] | None) -> str | list[str] | None:
+    for text in [value] if isinstance(value, str) else value or []:
+        template(text)
+    return value
+
+
+def path(value: str) -> str:
+    if not value or "{" in value or "}" in value or not all(value.split(".")):
+        raise ValueError(f"{value!r} is no column, and no dotted path into one")
+    return value
+
+
+def web_link(value: str | None) -> str | None:
+    """Refuse what a placeholder could turn into another host, or into a script."""
+    if value is None:
+        return None
+    fixed = template(value).partition("{")[0]
+    parts = urlsplit(fixed)
+    is_path = fixed.startswith("/") and not fixed.startswith(("//", "/\\"))
+    # The host ends before the first placeholder.
+    is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and "/" in parts.path
+    if not is_path and not is_url:
+        raise ValueError("must begin with / or https://host/, before any placeholder")
+    return value
+
+
+@handler("SEARCH")
+class SearchHandler(Handler):
+    queue = "default"
+    chunk = 100
+
+    class Config(HandlerConfig):
+        title: Annotated[str, AfterValidator(template)] | None = Field(
+            default=None,
+            title="Title",
+            description=f"{ROW}: name, address.city or {{name}} ({{code}}). Unset: name, title,"
+            " code or the like, else the record's id.",
+        )
+        body: Annotated[str | list[str] | None, AfterValidator(several)] = Field(
+            default=None,
+            title="Body",
+            description=f"What is searched besides the title. {ROW}; or a list of these."
+            " Unset: all columns with text.",
+        )
+        fields: list[Annotated[str, AfterValidator(path)]] = Field(
+            default_factory=list,
+            title="Fields",
+            description="Columns, or dotted paths into them, that a hit brings along.",
+            max_length=50,
+        )
+        link: Annotated[str | None, AfterValidator(web_link)] = Field(
+            default=None,
+            title="Link",
+            description="Where a hit leads: /orders/{id} or https://shop.example.com/orders/{id}.",
+        )
+
+    def check_columns(
+        self, config: Config, *, table: str | None, columns: Collection[str] | None
+    ) -> None:
+        if table is None or columns is None:
+            raise InvalidSubscription("table", "SEARCH indexes the rows of a table: name one")
+        for key in ("title", "body", "link"):
+            for found in entries.templates(getattr(config, key)):
+                _check(f"config.{key}", found.paths, columns)
+        _check("config.fields", config.fields, columns)
+
+    def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
+        """Write the entries of the whole batch in one statement; what is odd fails alone."""
+        ready: list[tuple[Item, Entry]] = []
+        for item in batch:
+            try:
+                if item.event.operation == "TRUNCATE":
+                    index.empty(
+                        item.subscription_id,
+                        item.event.table or "",
+                        seq=item.event.seq,
+                        at=item.event.timestamp,
+                    )
+                    yield Outcome.delivered(item)
+                else:
+                    ready.append((item, entry_of(item)))
+            except (ValueError, ArithmeticError, RecursionError) as error:
+                yield _failed(item, error)
+        yield from _put(ready)
+
+
+def entry_of(item: Item) -> Entry:
+    """Return what the index is to say after the event. Raises ValueError for what has no entry."""
+    event = item.event
+    if event.record_id_text is None or event.record_id is None or event.table is None:
+        raise ValueError("the event names no record: SEARCH needs a table with a primary key")
+    if item.company is not None and event.company != item.company:
+        raise ValueError("the event is of another company than the subscription")
+    content = None
+    if event.operation != "DELETE":
+        content = entries.content(
+            item.config, event.new, record_id=event.record_id, company=event.company
+        )
+    return Entry(
+        subscription_id=item.subscription_id,
+        company=event.company,
+        table=event.table,
+        record_key=event.record_id_text,
+        seq=event.seq,
+        content=content,
+        changed_at=event.timestamp,
+    )
+
+
+def _put(pairs: Sequence[tuple[Item, Entry]]) -> Iterator[Outcome]:
+    """Write the entries at once; if PostgreSQL refuses one of them, each by itself."""
+    if not pairs:
+        return
+    try:
+        there = index.put([entry for _, entry in pairs])
+    except (DataError, ValueError) as error:
+        if len(pairs) == 1:
+            yield _failed(pairs[0][0], error)
+            return
+        for pair in pairs:
+            yield from _put([pair])
+        return
+    for item, _ in pairs:
+        if item.subscription_id in there:
+            yield Outcome.delivered(item)
+        else:
+            yield Outcome.failed(item, "the subscription is gone", permanent=True)
+
+
+def _failed(item: Item, error: Exception) -> Outcome:
+    return Outcome.failed(item, f"{type(error).__name__}: {error}"[:2000], permanent=True)
+
+
+def _check(field: str, paths: Sequence[str], columns: Collection[str]) -> None:
+    unknown = sorted(p for p in paths if p not in columns and p.partition(".")[0] not in columns)
+    if unknown:
+        raise InvalidSubscription(
+            field, f"there is no {', '.join(unknown)}; there are: {', '.join(sorted(columns))}"
+        )
