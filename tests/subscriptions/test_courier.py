@@ -1,0 +1,250 @@
+"""A worker process's deliveries in the background: fair to all receivers, and nothing lost."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from subscriptions import lanes
+from subscriptions.courier import Courier
+from subscriptions.lanes import Job, Lanes
+from subscriptions.models import Delivery, Gate, Subscription
+from subscriptions.relay import relay_all
+from subscriptions.routing import Router
+from tests.subscriptions.conftest import Messages, Sql
+from tests.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("local_receivers"),
+]
+
+
+@pytest.fixture
+def courier() -> Iterator[Courier]:
+    made = Courier()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def relay(messages: Messages) -> Callable[[], list[int]]:
+    def run() -> list[int]:
+        relay_all(Router())
+        return messages.ids
+
+    return run
+
+
+@pytest.fixture
+def httpserver() -> Iterator[HTTPServer]:
+    """A receiver that answers several requests at once."""
+    server = HTTPServer(threaded=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def silent(httpserver: HTTPServer) -> Iterator[threading.Event]:
+    """A receiver at /silent that answers when the event is set."""
+    answer = threading.Event()
+
+    def wait(request: Request) -> Response:
+        answer.wait(30)
+        return Response("")
+
+    httpserver.expect_request("/silent").respond_with_handler(wait)
+    httpserver.expect_request("/hook").respond_with_data("")
+    yield answer
+    answer.set()
+
+
+def subscribed(subscribe: Callable[..., int], server: HTTPServer, path: str) -> int:
+    return subscribe(name=path, config=json.dumps({"url": server.url_for(path)}))
+
+
+def counts(pk: int) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for status in Delivery.objects.filter(subscription_id=pk).values_list("status", flat=True):
+        found[status] = found.get(status, 0) + 1
+    return found
+
+
+def test_a_receiver_that_never_answers_holds_up_nobody(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    courier: Courier,
+    silent: threading.Event,
+    httpserver: HTTPServer,
+) -> None:
+    stuck = subscribed(subscribe, httpserver, "/silent")
+    well = subscribed(subscribe, httpserver, "/hook")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 60) AS n")
+
+    courier.dispatch(relay())  # returns while the silent one is still being waited for
+
+    wait_until(lambda: counts(well) == {"delivered": 60}, what="the others are told")
+    assert "delivered" not in counts(stuck)
+    silent.set()
+    wait_until(lambda: counts(stuck) == {"delivered": 60}, what="the silent one is told")
+
+
+def test_a_slow_receivers_backlog_is_queued_and_called_when_it_answers(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    courier: Courier,
+    silent: threading.Event,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "SLOW", 0.05)
+    monkeypatch.setattr(lanes, "PATIENCE", 0.1)
+    stuck = subscribed(subscribe, httpserver, "/silent")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 40) AS n")
+
+    courier.dispatch(relay())
+
+    # 16 at once; the rest goes back, and has not been tried.
+    wait_until(
+        lambda: counts(stuck) == {"running": 16, "queued": 24}, what="the rest is given back"
+    )
+    queued = Delivery.objects.filter(status="queued")
+    assert set(queued.values_list("attempts", flat=True)) == {0}
+    silent.set()
+    wait_until(lambda: counts(stuck) == {"delivered": 40}, what="all are told")
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_what_failed_opens_the_breaker_and_stops_the_backlog(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    courier: Courier,
+    httpserver: HTTPServer,
+) -> None:
+    httpserver.expect_request("/broken").respond_with_data("", 500)
+    broken = subscribed(subscribe, httpserver, "/broken")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 60) AS n")
+    ids = relay()
+
+    courier.dispatch(ids[:20])
+    wait_until(
+        lambda: Gate.objects.filter(open_until__isnull=False).exists(), what="the breaker opens"
+    )
+    tried = len(httpserver.log)
+    courier.dispatch(ids[20:])
+
+    wait_until(lambda: counts(broken).get("queued") == 40, what="the backlog waits")
+    assert len(httpserver.log) == tried
+
+
+def test_order_by_record_holds_in_the_background(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    courier: Courier,
+    httpserver: HTTPServer,
+) -> None:
+    told: dict[str, list[str]] = {}
+
+    def note(request: Request) -> Response:
+        body = json.loads(request.get_data())
+        told.setdefault(body["recordId"], []).append(body["new"]["status"])
+        return Response("")
+
+    httpserver.expect_request("/hook").respond_with_handler(note)
+    pk = subscribed(subscribe, httpserver, "/hook")
+    Subscription.objects.update(ordering="record")
+    sql("INSERT INTO orders SELECT n, 'acme', '0' FROM generate_series(1, 5) AS n")
+    for step in range(1, 8):
+        sql("UPDATE orders SET status = %s", str(step))
+    ids = relay()
+
+    for start in range(0, len(ids), 7):
+        courier.dispatch(list(reversed(ids[start : start + 7])))
+
+    wait_until(lambda: counts(pk) == {"delivered": 40}, what="all are told")
+    assert told == {str(n): [str(step) for step in range(8)] for n in range(1, 6)}
+
+
+def test_closing_waits_for_what_runs_and_records_it(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    httpserver: HTTPServer,
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("")
+    pk = subscribed(subscribe, httpserver, "/hook")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 30) AS n")
+    courier = Courier()
+    courier.dispatch(relay())
+
+    courier.close()
+
+    assert counts(pk) == {"delivered": 30}
+
+
+# Lanes --------------------------------------------------------------------------------------------
+
+
+def test_lanes_take_turns_and_keep_to_their_limits() -> None:
+    made = Lanes()
+    order: list[int] = []
+    most: dict[int, int] = {1: 0, 2: 0}
+    running: dict[int, int] = {1: 0, 2: 0}
+    lock, gate = threading.Lock(), threading.Event()
+
+    def job(lane: int) -> Job:
+        def run() -> None:
+            with lock:
+                order.append(lane)
+                running[lane] += 1
+                most[lane] = max(most[lane], running[lane])
+            gate.wait(10)
+            with lock:
+                running[lane] -= 1
+
+        return Job(lane=lane, limit=2, run=run, give_back=lambda: None)
+
+    for lane in (1, 1, 1, 1, 2, 2):
+        made.submit(job(lane))
+    wait_until(lambda: len(order) == 4, what="four tries run")
+    gate.set()
+
+    assert made.wait_until_idle(timeout=10)
+    assert sorted(order[:4]) == [1, 1, 2, 2]
+    assert most == {1: 2, 2: 2}
+
+
+def test_tries_that_are_not_young_any_more_give_their_places_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "ACTIVE", 2)
+    monkeypatch.setattr(lanes, "YOUNG", 0.02)
+    made, gate, ran = Lanes(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        gate.wait(10)
+
+    for _ in range(2):
+        made.submit(Job(lane=1, limit=5, run=hold, give_back=lambda: None))
+    made.submit(Job(lane=2, limit=5, run=ran.set, give_back=lambda: None))
+
+    def ticked() -> bool:
+        made.tick()
+        return ran.is_set()
+
+    wait_until(ticked, what="the other lane runs")
+    gate.set()
+    assert made.wait_until_idle(timeout=10)
