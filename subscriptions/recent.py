@@ -66,7 +66,7 @@ def rate(subscription_id: int, *, within: timedelta = DAY) -> Rate:
     return Rate(delivered, failed, still_open, counted == MOST_COUNTED)
 
 
-def newest(subscription_id: int, *, limit: int = 20) -> list[Recent]:
+def newest(subscription_id: int, *, limit: int = 10) -> list[Recent]:
     """Return a subscription's newest deliveries, each with its last attempt. Two queries."""
     rows = Delivery.objects.filter(subscription_id=subscription_id).order_by("-id")[:limit]
     deliveries = list(rows)

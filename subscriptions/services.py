@@ -103,6 +103,9 @@ def save_subscription(wanted: Subscription) -> Subscription:
     wanted.config = {key: value for key, value in wanted.config.items() if key != "secret"}
     wanted.secret = secret or signing.make_secret()
     kept = [field for field in DEFINITION if field != "paused_at"]
+    if wanted.active:  # whoever switches it on has seen why it was off
+        wanted.disabled_reason = None
+        kept.append("disabled_reason")
     with transaction.atomic():
         Subscription.objects.bulk_create(
             [wanted],

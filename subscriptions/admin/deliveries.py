@@ -1,10 +1,12 @@
 """Deliveries and their attempts: what was sent, what was answered, how long it took."""
 
 from typing import Any
+from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,6 +16,7 @@ from unfold.admin import TabularInline
 from jobs.admin import ReadOnly, RecordedOfCompany
 from subscriptions.errors import SubscriptionsError
 from subscriptions.examples import of_delivery
+from subscriptions.forms.replay import MOST_CHOSEN
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 
 
@@ -60,11 +63,28 @@ class DeliveryAdmin(RecordedOfCompany):
     search_help_text = "A company, whole"
     ordering = ("-id",)
     inlines = (DeliveryAttemptInline,)
+    actions = ("replay_deliveries",)
     fields = (
         *("status", "error", "subscription_link", "event_link", "shown_request", "company"),
         *("handler_type", "attempts", "generation", "due_at", "created_at", "finished_at"),
         *("record_key", "batch_id"),
     )
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("subscriptions.change_subscription")
+
+    @admin.action(description="Replay the chosen deliveries", permissions=["replay"])
+    def replay_deliveries(
+        self, request: HttpRequest, chosen: QuerySet[Delivery]
+    ) -> HttpResponse | None:
+        """Go to the page that counts them first."""
+        found = list(chosen.values_list("subscription_id", "pk")[: MOST_CHOSEN + 1])
+        if len({subscription_id for subscription_id, _ in found}) != 1 or len(found) > MOST_CHOSEN:
+            text = f"Choose deliveries of one subscription, {MOST_CHOSEN:,} at most."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        page = reverse("admin:subscriptions_subscription_replay", args=(found[0][0],))
+        return redirect(f"{page}?{urlencode([('delivery', pk) for _, pk in found])}")
 
     def of_company(self, rows: QuerySet[Delivery], company: str) -> QuerySet[Delivery]:
         return deliveries_of(rows, company)
@@ -81,9 +101,15 @@ class DeliveryAdmin(RecordedOfCompany):
         if name is None:
             return None
         page = reverse("admin:subscriptions_subscription_change", args=(delivery.subscription_id,))
+        replay = reverse(
+            "admin:subscriptions_subscription_replay", args=(delivery.subscription_id,)
+        )
         why = reverse("admin:subscriptions_subscription_why", args=(delivery.subscription_id,))
         return format_html(
-            "{} · {}", _link(page, name), _link(f"{why}?event={delivery.event_uuid}", "why")
+            "{} · {} · {}",
+            _link(page, name),
+            _link(f"{why}?event={delivery.event_uuid}", "why"),
+            _link(f"{replay}?delivery={delivery.pk}", "replay"),
         )
 
     @admin.display(description="event")

@@ -39,9 +39,9 @@ def panel(subscription: Subscription) -> Panel:
 def _notices(subscription: Subscription) -> Iterator[Notice]:
     if subscription.invalid_reason:
         yield Notice(f"Invalid, nothing is delivered: {subscription.invalid_reason}")
-    if subscription.disabled_reason:
-        yield Notice(f"Disabled by the platform: {subscription.disabled_reason}")
-    if not subscription.active:
+    if subscription.disabled_reason and not subscription.active:
+        yield Notice(f"Switched off by the platform: {subscription.disabled_reason}")
+    elif not subscription.active:
         yield Notice("Not active: nothing is captured for it.")
     if subscription.paused_at is not None:
         yield Notice(

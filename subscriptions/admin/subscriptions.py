@@ -6,6 +6,7 @@ Secrets and custom headers go in and never come out: the form shows what is set,
 from django.contrib import admin
 
 from subscriptions.admin.editing import EditingPages
+from subscriptions.admin.levers import LeverPages
 from subscriptions.admin.secret import SecretPages
 from subscriptions.admin.testing import TestPages
 from subscriptions.admin.whys import WhyPages
@@ -14,7 +15,7 @@ from subscriptions.models import Subscription
 
 @admin.register(Subscription)
 class SubscriptionAdmin(  # type: ignore[misc]  # as ModelAdmin itself
-    TestPages, SecretPages, WhyPages, EditingPages
+    LeverPages, TestPages, SecretPages, WhyPages, EditingPages
 ):
     list_display = (
         "name",

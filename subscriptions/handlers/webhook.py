@@ -114,15 +114,14 @@ class WebhookHandler(Handler):
             raise InvalidSubscription("config.url", str(error)) from error
 
     def preview(self, item: Item) -> Preview:
-        config: WebhookHandler.Config = item.config
+        request = request_for([replace(item, secret=None, previous_secret=None)])
         headers = {
-            "content-type": "application/json",
-            **{name.lower(): HIDDEN for name in config.headers},
-            "webhook-id": item.message_id,
+            **request.headers,
+            **{name.lower(): HIDDEN for name in item.config.headers},
             "webhook-timestamp": "when it is sent",
             "webhook-signature": "v1,… made with the secret",
         }
-        return Preview(f"{config.method} {config.url}", headers, item.event.body())
+        return Preview(f"{request.method} {request.url}", headers, request.body)
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         """One request for each item, or one for all of a batch. Runs in a thread: touches no
