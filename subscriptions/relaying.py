@@ -11,6 +11,7 @@ from jobs import services as engine
 from subscriptions import partitions, retention, sweeping
 from subscriptions.relay import PAGE_SIZE, relay_once
 from subscriptions.routing import Router
+from subscriptions.search import index
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +93,7 @@ class Relay:
         if self._swept_at - self._pruned_at >= PRUNE_EVERY:
             engine.prune(limit=PRUNED_AT_ONCE)
             engine.prune_firings(limit=PRUNED_AT_ONCE)
+            index.forget_removed(limit=PRUNED_AT_ONCE)
             self._pruned_at = self._swept_at
 
     def _keep_days(self) -> None:

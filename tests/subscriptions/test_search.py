@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from subscriptions import delivery, services
+from subscriptions import delivery, examples, services
 from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.contract import handler_named
-from subscriptions.models import Delivery, SearchEntry
+from subscriptions.models import Delivery, SearchEntry, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from subscriptions.search import index
@@ -349,6 +349,16 @@ def test_a_config_that_cannot_be_right_is_refused(
 
     assert caught.value.field == field
     assert allowed in caught.value.problem
+
+
+def test_the_test_button_indexes_nothing(indexed: Callable[..., int]) -> None:
+    subscription = Subscription.objects.get(pk=indexed(title="name"))
+
+    sent = examples.send(subscription)
+
+    assert sent.outcome.is_delivered
+    assert sent.preview.title.startswith("index customers ")
+    assert not SearchEntry.objects.exists()
 
 
 def test_a_typed_event_cannot_be_indexed(customers: str) -> None:
