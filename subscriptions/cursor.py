@@ -7,160 +7,155 @@ cluster would stop all events for one writer's sake.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
 from subscriptions.envelope import Envelope
-
-SYSTEM_IDENTIFIER = "(SELECT system_identifier FROM pg_control_system())"
-# From the beginning of the outbox: a transaction id below every real one.
-BEGINNING = "1:1:"
-
-CREATE = f"""
-INSERT INTO event_system_relay_cursor (shard, seen, reading, system_identifier)
-VALUES (%s, '{BEGINNING}', pg_current_snapshot(), {SYSTEM_IDENTIFIER})
-ON CONFLICT (shard) DO NOTHING
-"""  # noqa: S608 - constants
+from subscriptions.shards import IS_READ, SYSTEM_IDENTIFIER, WHOLE, Share, lay_out
 
 LOCK = f"""
-SELECT seen::text, reading::text, last_seq, system_identifier = {SYSTEM_IDENTIFIER}
-FROM event_system_relay_cursor WHERE shard = %s FOR UPDATE
+SELECT seen::text, reading::text, last_seq, earlier::text
+FROM event_system_relay_cursor
+WHERE shard = %s AND shards = %s AND system_identifier = {SYSTEM_IDENTIFIER} FOR UPDATE
 """  # noqa: S608 - constants
 
 COLUMNS = """e.seq, e.id, e.recorded_at, e."timestamp", e.source, e.company, e.type, e.version,
     e.payload::text, e."table", e.operation, e.record_id::text, e.new::text, e.old::text, e.key,
     e.correlation_id, e.depth"""
 
-# Two index ranges instead of one OR: the events after `seen` began, and those it saw in progress.
-PAGE = f"""
+
+def _page(condition: str) -> str:
+    """Return the query of a page; two index ranges instead of one OR: the events after `seen`
+    began, and those it saw in progress.
+    """
+    return f"""
 SELECT * FROM (
     (SELECT {COLUMNS} FROM event_system_event e
      WHERE e.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)
          AND pg_visible_in_snapshot(e.xid, %(reading)s::pg_snapshot) AND e.seq > %(last)s
+         {condition}
      ORDER BY e.seq LIMIT %(limit)s)
     UNION ALL
     (SELECT {COLUMNS} FROM event_system_event e
      WHERE e.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(seen)s::pg_snapshot)))
          AND pg_visible_in_snapshot(e.xid, %(reading)s::pg_snapshot) AND e.seq > %(last)s
+         {condition}
      ORDER BY e.seq LIMIT %(limit)s)
 ) AS page ORDER BY 1 LIMIT %(limit)s
 """  # noqa: S608 - constants
 
+
+PAGE = _page("")
+PAGE_OF_SHARD = _page("AND e.shard %% %(shards)s = %(shard)s")
+PAGE_LEFT_OVER = _page(f"AND e.shard %% %(shards)s = %(shard)s AND NOT {IS_READ}")
+
+SNAPSHOT = "SELECT pg_current_snapshot()::text"
+
 # Read only, so no transaction id is spent on polling an idle system. Whatever the statistics say,
 # ORDER BY with LIMIT 1 takes the index: one probe for what began after `seen`, one for each that
 # it saw open.
-IS_UNREAD = """
-SELECT c.last_seq > 0
-    OR c.system_identifier <> (SELECT system_identifier FROM pg_control_system())
+IS_UNREAD = f"""
+SELECT c.last_seq > 0 OR c.earlier IS NOT NULL OR c.shards <> %s
+    OR c.system_identifier <> {SYSTEM_IDENTIFIER}
     OR (SELECT e.xid FROM event_system_event e ORDER BY e.xid DESC LIMIT 1)
         >= pg_snapshot_xmax(c.seen)
     OR EXISTS (
         SELECT FROM pg_snapshot_xip(c.seen) AS open (xid) CROSS JOIN LATERAL (
             SELECT FROM event_system_event e WHERE e.xid = open.xid ORDER BY e.xid LIMIT 1) AS e)
 FROM event_system_relay_cursor c WHERE c.shard = %s
-"""
+"""  # noqa: S608 - constants
 
 ADVANCE = """
 UPDATE event_system_relay_cursor SET last_seq = %s, moved_at = clock_timestamp() WHERE shard = %s
 """
 
 NEXT_SNAPSHOT = """
-UPDATE event_system_relay_cursor
-SET seen = reading, reading = pg_current_snapshot(), last_seq = 0, moved_at = clock_timestamp()
+UPDATE event_system_relay_cursor SET seen = reading, reading = pg_current_snapshot(), last_seq = 0,
+    earlier = NULL, moved_at = clock_timestamp()
 WHERE shard = %s
 """
 
 
 @dataclass(frozen=True)
 class Position:
+    """Where a share's cursor stands; `earlier` is what was read before the shards changed."""
+
+    share: Share
     seen: str
     reading: str
     last_seq: int
+    earlier: str | None
 
 
-def is_unread(shard: int = 0) -> bool:
-    """Whether there is anything to read, without locking or writing. One query."""
-    with connection.cursor() as cursor:
-        cursor.execute(IS_UNREAD, [shard])
-        row = cursor.fetchone()
-    return row is None or row[0] is not False  # no cursor yet: from the beginning
+class Glance:
+    """Looks whether there is anything to read, without locking or writing.
 
-
-def hold(shard: int = 0) -> Position:
-    """Lock the shard's cursor for this transaction and return where it stands; made if it is
-    missing.
+    While no transaction has ended since a look that found nothing, there cannot be: then one query
+    that reads no table.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK, [shard])
-        row = cursor.fetchone()
-        if row is None:
-            cursor.execute(CREATE, [shard])
-            cursor.execute(LOCK, [shard])
-            row = cursor.fetchone()
-        seen, reading, last_seq, is_same_cluster = row
-        if is_same_cluster:
-            return Position(seen, reading, last_seq)
-        _rebase(shard, Position(seen, reading, last_seq))
-        cursor.execute(LOCK, [shard])
-        seen, reading, last_seq, _ = cursor.fetchone()
-        return Position(seen, reading, last_seq)
+
+    def __init__(self, share: Share = WHOLE) -> None:
+        self._share = share
+        self._nothing_at: str | None = None
+
+    def is_unread(self) -> bool:
+        """One query, or two if something was committed anywhere in the cluster."""
+        now = _one(SNAPSHOT)[0]
+        if now == self._nothing_at:
+            return False
+        row = _one(IS_UNREAD, [self._share.shards, self._share.shard])
+        if row is None or row[0] is not False:  # no cursor yet: from the beginning
+            return True
+        self._nothing_at = now
+        return False
+
+
+def hold(share: Share = WHOLE) -> Position:
+    """Lock the share's cursor for this transaction and return where it stands; made if it is
+    missing, of other shards or of another cluster. Raises ShardsInUse.
+    """
+    row = _one(LOCK, [share.shard, share.shards])
+    if row is None:
+        lay_out(share)
+        row = _one(LOCK, [share.shard, share.shards])
+    return Position(share, *row)
 
 
 def read_page(position: Position, *, limit: int) -> list[Envelope]:
     """Return the next events in the order of `seq`; empty at the end of the snapshot."""
+    statement = PAGE if position.share.shards == 1 else PAGE_OF_SHARD
+    if position.earlier is not None:
+        statement = PAGE_LEFT_OVER
     with connection.cursor() as cursor:
         cursor.execute(
-            PAGE,
+            statement,
             {
                 "seen": position.seen,
                 "reading": position.reading,
                 "last": position.last_seq,
                 "limit": limit,
+                "shard": position.share.shard,
+                "shards": position.share.shards,
+                "earlier": position.earlier,
             },
         )
         return [Envelope(*row) for row in cursor.fetchall()]
 
 
-def advance(last_seq: int, shard: int = 0) -> None:
+def advance(last_seq: int, share: Share = WHOLE) -> None:
     """Note that the events up to `last_seq` of the present snapshot have been read."""
     with connection.cursor() as cursor:
-        cursor.execute(ADVANCE, [last_seq, shard])
+        cursor.execute(ADVANCE, [last_seq, share.shard])
 
 
-def next_snapshot(shard: int = 0) -> None:
+def next_snapshot(share: Share = WHOLE) -> None:
     """Note that the present snapshot has been read to its end, and begin with the one of now."""
     with connection.cursor() as cursor:
-        cursor.execute(NEXT_SNAPSHOT, [shard])
+        cursor.execute(NEXT_SNAPSHOT, [share.shard])
 
 
-def _rebase(shard: int, position: Position) -> None:
-    """Carry the position into another cluster, whose transaction ids have nothing to do with the
-    old ones.
-
-    After a dump and restore. Events that were read get an id older than all; those that were not
-    get this transaction's, which the snapshot taken here does not see yet. Rewrites the outbox
-    once.
-    """
+def _one(statement: str, parameters: Any = ()) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE event_system_event SET xid = CASE
-                WHEN pg_visible_in_snapshot(xid, %(seen)s::pg_snapshot)
-                    OR (pg_visible_in_snapshot(xid, %(reading)s::pg_snapshot) AND seq <= %(last)s)
-                THEN '1'::xid8 ELSE pg_current_xact_id() END
-            """,
-            {
-                "seen": position.seen,
-                "reading": position.reading,
-                "last": position.last_seq,
-            },
-        )
-        cursor.execute(
-            f"""
-            UPDATE event_system_relay_cursor SET seen = pg_current_snapshot(),
-                reading = pg_current_snapshot(), last_seq = 0,
-                system_identifier = {SYSTEM_IDENTIFIER}
-            WHERE shard = %s
-            """,  # noqa: S608 - constants
-            [shard],
-        )
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()

@@ -4,6 +4,7 @@ SubscriptionsError
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
+├── ShardsInUse             relays of another number of shards still run
 ├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
 ├── UnknownHandlerType      a type that no `@handler` declares
@@ -31,6 +32,14 @@ class InvalidSubscription(SubscriptionsError):
 
 class SecretRefused(SubscriptionsError):
     """Say why a signing secret is not shown, and how to have one."""
+
+
+class ShardsInUse(SubscriptionsError):
+    def __init__(self, shards: int) -> None:
+        super().__init__(
+            f"relays with --shards {shards} still run: this one begins when they have ended"
+        )
+        self.shards = shards
 
 
 class UnknownEvent(SubscriptionsError):

@@ -9,9 +9,13 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from jobs import services as engine
 from subscriptions import partitions, retention, sweeping
+from subscriptions.cursor import Glance
+from subscriptions.errors import ShardsInUse
+from subscriptions.handing import Hander
 from subscriptions.relay import PAGE_SIZE, relay_once
 from subscriptions.routing import Router
 from subscriptions.search import index
+from subscriptions.shards import Share
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +26,19 @@ PRUNED_AT_ONCE = 200  # short enough not to be felt by what the relay does besid
 KEEP_DAYS_EVERY = 60.0
 STAND_BY = 1.0
 LONGEST_PAUSE = 5.0
-LOCK_CLASS = 0x7265_6C61  # "rela": the namespace of this advisory lock
 
 
 class Relay:
-    """Relays events and sweeps until `stop` is set. `shard` is the part of the outbox it reads."""
+    """Relays events until `stop` is set: those of `shard`, or of any of `shards` that is free.
 
-    def __init__(self, stop: threading.Event, *, shard: int = 0) -> None:
+    Who has shard 0 sweeps, too, and keeps the days.
+    """
+
+    def __init__(self, stop: threading.Event, *, shard: int | None = None, shards: int = 1) -> None:
         self.stop = stop
-        self.shard = shard
+        mine = range(max(shards, 1)) if shard is None else [shard]
+        self._shares = [Share(one, shards) for one in mine]
+        self._hander = Hander()
         self._swept_at = 0.0
         self._tended_at = 0.0
         self._pruned_at = 0.0
@@ -41,14 +49,15 @@ class Relay:
         """Work until told to stop; a lost connection or a failing statement is waited out."""
         while not self.stop.is_set():
             try:
-                if self._is_leader():
-                    self._lead()
+                share = self._take_share()
+                if share is not None:
+                    self._lead(share)
                 else:
                     self.stop.wait(STAND_BY)
             except Exception as error:
                 # The relay never exits by itself: a database that is away comes back, and what a
                 # release broke the next one mends, while the other turns go on.
-                if not isinstance(error, DatabaseError | InterfaceError):
+                if not isinstance(error, DatabaseError | InterfaceError | ShardsInUse):
                     log.exception("relay_failed")
                 self._failures += 1
                 pause = min(0.1 * 2 ** min(self._failures, 10), LONGEST_PAUSE)
@@ -56,34 +65,46 @@ class Relay:
                 self._hang_up()
                 self.stop.wait(pause)
         self._hang_up()
+        self._hander.flush()
         log.info("relay_stopped")
 
-    def _is_leader(self) -> bool:
-        """Take the advisory lock; it is the session's, so it falls free when this process dies.
+    def _take_share(self) -> Share | None:
+        """Take the first free advisory lock; it is the session's, so it falls free when this
+        process dies.
 
         It only saves two relays from working in turns: what keeps them apart is the cursor's row
         lock.
         """
-        with connection.cursor() as rows:
-            rows.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, self.shard])
-            row = rows.fetchone()
-        return bool(row[0])
+        for share in self._shares:
+            with connection.cursor() as rows:
+                rows.execute("SELECT pg_try_advisory_lock(%s, %s)", share.lock)
+                if rows.fetchone()[0]:
+                    return share
+        return None
 
-    def _lead(self) -> None:
-        log.info("relay_leads", shard=self.shard)
-        router = Router()
+    def _lead(self, share: Share) -> None:
+        log.info("relay_leads", shard=share.shard, shards=share.shards)
+        router, glance = Router(), Glance(share)
         is_busy = False
         while not self.stop.is_set():
-            self._keep_days()
-            turn = relay_once(router, shard=self.shard, is_busy=is_busy)
+            turn = relay_once(
+                router,
+                share=share,
+                glance=glance,
+                is_busy=is_busy,
+                hand=self._hander.hand,
+            )
             is_busy = turn.events == PAGE_SIZE
-            if time.monotonic() - self._swept_at >= SWEEP_EVERY:
+            if share.shard == 0:
                 self._sweep()
             self._failures = 0
             if not turn.events:
                 self.stop.wait(settings.RELAY_POLL.total_seconds())
 
     def _sweep(self) -> None:
+        self._keep_days()
+        if time.monotonic() - self._swept_at < SWEEP_EVERY:
+            return
         sweeping.sweep()
         engine.sweep()
         self._swept_at = time.monotonic()

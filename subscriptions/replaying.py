@@ -13,11 +13,11 @@ from subscriptions import handing
 from subscriptions.cursor import COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.errors import InvalidSubscription, UnknownSubscription
+from subscriptions.fanout import Match, insert_deliveries
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Delivery, Subscription
 from subscriptions.operators import FilterError
 from subscriptions.patterns import Pattern, compile_filter
-from subscriptions.relay import Match, insert_deliveries
 from subscriptions.routing import target_of
 from subscriptions.statements import execute, fetch
 from subscriptions.validation import check_definition, watched_columns

@@ -50,7 +50,7 @@ SELECT NOT EXISTS (SELECT FROM event_system_relay_cursor)
 # Two conditions, because each has its partial index.
 OPEN = """
 SELECT EXISTS (SELECT FROM event_system_delivery WHERE event_at >= %(begin)s AND event_at < %(end)s
-        AND status IN ('pending', 'running', 'retrying', 'waiting'))
+        AND status IN ('pending', 'running', 'retrying', 'waiting', 'queued'))
     OR EXISTS (SELECT FROM event_system_delivery WHERE event_at >= %(begin)s AND event_at < %(end)s
         AND status = 'held')
 """
@@ -60,7 +60,7 @@ OPEN_WITH_ATTEMPTS = """
 SELECT EXISTS (
     SELECT FROM event_system_delivery d JOIN event_system_delivery_attempt a ON a.delivery_id = d.id
     WHERE d.event_at < %(end)s AND a.started_at >= %(begin)s AND a.started_at < %(end)s
-        AND d.status IN ('pending', 'running', 'retrying', 'waiting', 'held')
+        AND d.status IN ('pending', 'running', 'retrying', 'waiting', 'queued', 'held')
         AND (d.attempts > 0 OR d.generation > 1))
 """
 

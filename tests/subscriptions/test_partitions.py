@@ -198,7 +198,7 @@ def test_a_day_that_nobody_needs_is_emptied_and_dropped(
     assert all(old_day not in found for found in partitions.days().values())
 
 
-@pytest.mark.parametrize("status", ["pending", "running", "retrying", "waiting", "held"])
+@pytest.mark.parametrize("status", ["pending", "running", "retrying", "waiting", "queued", "held"])
 def test_a_day_with_an_open_delivery_stays(
     status: str, old_day: date, sql: Sql, read: Callable[[], object]
 ) -> None:
