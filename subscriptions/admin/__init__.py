@@ -2,12 +2,15 @@
 
 from subscriptions.admin.deliveries import DeliveryAdmin, DeliveryAttemptAdmin
 from subscriptions.admin.events import EventAdmin, RelayCursorAdmin
+from subscriptions.admin.mappings import ExternalConnectionAdmin, ExternalMappingAdmin
 from subscriptions.admin.subscriptions import SubscriptionAdmin
 
 __all__ = [
     "DeliveryAdmin",
     "DeliveryAttemptAdmin",
     "EventAdmin",
+    "ExternalConnectionAdmin",
+    "ExternalMappingAdmin",
     "RelayCursorAdmin",
     "SubscriptionAdmin",
 ]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db.models.functions import Now
 
 from subscriptions.errors import SubscriptionsError
-from subscriptions.handlers.sync.handler import PROVIDERS
+from subscriptions.handlers.sync.shipped import PROVIDERS
 from subscriptions.models import ExternalConnection
 
 LONGEST_TOKEN = 16 * 1024
@@ -32,7 +32,13 @@ def connect(
     `tenant_id` is Xero's tenant id or QuickBooks' realm id. Another one than before makes the
     company's records unknown there: each is created or linked anew. Raises InvalidConnection.
     """
-    _check(company, provider, tenant_id, {"refresh": refresh_token, "access": access_token})
+    check_connection(
+        company=company,
+        provider=provider,
+        tenant_id=tenant_id,
+        refresh_token=refresh_token,
+        access_token=access_token,
+    )
     values = {
         "tenant_id": tenant_id,
         "access_token": access_token or None,
@@ -55,7 +61,10 @@ def disconnect(connection_id: int) -> bool:
     return bool(deleted)
 
 
-def _check(company: str | None, provider: str, tenant_id: str, tokens: dict[str, str]) -> None:
+def check_connection(
+    *, company: str | None, provider: str, tenant_id: str, refresh_token: str, access_token: str
+) -> None:
+    """Raise InvalidConnection for what `connect` would refuse."""
     if provider not in PROVIDERS:
         raise InvalidConnection(f"provider must be one of {', '.join(sorted(PROVIDERS))}")
     if company == "":
@@ -64,8 +73,8 @@ def _check(company: str | None, provider: str, tenant_id: str, tokens: dict[str,
         raise InvalidConnection(
             "tenant_id must be Xero's tenant id or QuickBooks' realm id: letters, digits and -"
         )
-    if not tokens["refresh"]:
+    if not refresh_token:
         raise InvalidConnection("a refresh token is needed: access ends without one")
-    for name, token in tokens.items():
+    for name, token in (("refresh", refresh_token), ("access", access_token)):
         if len(token) > LONGEST_TOKEN or any(not "!" <= c <= "~" for c in token):
             raise InvalidConnection(f"the {name} token must be one line of ASCII without blanks")

@@ -4,28 +4,27 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from django.db import DatabaseError
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from subscriptions.errors import InvalidSubscription
-from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, handler
+from subscriptions.handlers.contract import (
+    Handler,
+    Item,
+    Outcome,
+    Preview,
+    handler,
+)
 from subscriptions.handlers.sync import records
+from subscriptions.handlers.sync.config import SyncConfig
 from subscriptions.handlers.sync.errors import Halted, NotConnected, Refused, SyncFailed, Throttled
-from subscriptions.handlers.sync.fields import NAME, entity_of_table
-from subscriptions.handlers.sync.providers import Provider
+from subscriptions.handlers.sync.fields import entity_of_table, parts_of
 from subscriptions.handlers.sync.pushing import Push
-from subscriptions.handlers.sync.quickbooks import QuickBooks
 from subscriptions.handlers.sync.session import Session
+from subscriptions.handlers.sync.shipped import PROVIDERS
 from subscriptions.handlers.sync.turns import Target, turn
-from subscriptions.handlers.sync.xero import Xero
 from subscriptions.models import ExternalConnection, Operation
-
-PROVIDERS: dict[str, Provider] = {"xero": Xero(), "quickbooks": QuickBooks()}
-
-_Column = Annotated[str, Field(min_length=1)]
 
 
 @handler("SYNC")
@@ -36,48 +35,9 @@ class SyncHandler(Handler):
     lease = timedelta(minutes=10)
     collapses = True
 
-    class Config(HandlerConfig):
-        provider: Literal["xero", "quickbooks"] = Field(
-            title="Provider", description="The accounting system that the records are pushed to."
-        )
-        entity: Literal["customer", "supplier"] | None = Field(
-            default=None,
-            title="Entity",
-            description="What the table's records are there. Empty: what the table's name says"
-            " (customer, supplier or vendor, also in the plural).",
-        )
-        fields: dict[_Column, str] | None = Field(
-            default=None,
-            title="Fields",
-            description="Column of the table to field of the entity, such as"
-            ' {"legal_name": "name", "vat": "tax_number"}; nothing else is sent. Empty: columns'
-            " with usual names.",
-        )
+    Config = SyncConfig
 
-        @model_validator(mode="after")
-        def fields_are_known(self) -> "SyncHandler.Config":
-            if self.fields is None:
-                return self
-            entities = PROVIDERS[self.provider].entities
-            allowed = entities[self.entity] if self.entity else frozenset.union(*entities.values())
-            given = list(self.fields.values())
-            if unknown := sorted(set(given) - allowed):
-                raise PydanticCustomError(
-                    "fields",
-                    "fields: {provider} has no {unknown}; it takes: {allowed}",
-                    {
-                        "provider": self.provider,
-                        "unknown": ", ".join(unknown),
-                        "allowed": ", ".join(sorted(allowed)),
-                    },
-                )
-            if len(set(given)) < len(given):
-                raise PydanticCustomError("fields", "fields: two columns are for the same field")
-            if NAME not in given:
-                raise PydanticCustomError("fields", "fields: one column must be for 'name'")
-            return self
-
-    def check(self, config: Config, *, company: str | None) -> None:
+    def check(self, config: SyncConfig, *, company: str | None) -> None:
         """Refuse a provider that the operator has not set up here."""
         provider = PROVIDERS[config.provider]
         if not provider.app().client_id:
@@ -86,6 +46,21 @@ class SyncHandler(Handler):
                 f"{provider.title} is not set up here: the operator must set"
                 f" {provider.name.upper()}_CLIENT_ID and {provider.name.upper()}_CLIENT_SECRET",
             )
+
+    def preview(self, item: Item) -> Preview:
+        """Show what the event's row would become; the worker pushes the row as it is by then."""
+        provider = PROVIDERS[item.config.provider]
+        try:
+            _, record_id, entity = _source(item)
+            row = item.event.document
+            if not isinstance(row, dict):
+                raise Refused("the event holds no row")
+            parts = parts_of(row, item.config.fields, provider.entities[entity])
+        except SyncFailed as error:
+            return Preview(f"Nothing is pushed to {provider.title}: {error}")
+        does = "Archive" if item.event.operation == Operation.DELETE else "Push"
+        body = json.dumps(provider.payload(entity, parts), ensure_ascii=False, indent=2)
+        return Preview(f"{does} {entity} {_key_text(record_id)} at {provider.title}", body=body)
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         """Push each record once, as it is now, however many of the batch's events are about it."""

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from subscriptions.handlers.sync.connecting import InvalidConnection, connect
-from subscriptions.handlers.sync.handler import PROVIDERS
+from subscriptions.handlers.sync.shipped import PROVIDERS
 
 
 class Command(BaseCommand):
