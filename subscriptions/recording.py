@@ -33,8 +33,13 @@ WITH mine AS (
 )
 UPDATE event_system_delivery d
 SET status = mine.status, error = mine.error,
-    due_at = CASE mine.status WHEN 'retrying' THEN clock_timestamp() + mine.delay END,
-    finished_at = CASE mine.status WHEN 'retrying' THEN NULL ELSE clock_timestamp() END
+    -- Queued is what was not tried: it does not count, and comes when it is its turn.
+    attempts = d.attempts - CASE mine.status WHEN 'queued' THEN 1 ELSE 0 END,
+    slot_at = CASE mine.status WHEN 'queued' THEN clock_timestamp() + mine.delay END,
+    due_at = CASE WHEN mine.status IN ('retrying', 'queued')
+        THEN clock_timestamp() + mine.delay END,
+    finished_at = CASE WHEN mine.status IN ('retrying', 'queued')
+        THEN NULL ELSE clock_timestamp() END
 FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
 RETURNING d.id
 """
@@ -98,6 +103,8 @@ class Done:
         if outcome.is_delivered:
             return Status.DELIVERED, "", timedelta()
         error = text(outcome.error)
+        if outcome.is_postponed:
+            return Status.QUEUED, error, outcome.retry_after or NET
         if outcome.permanent or outcome.gone or self.claim.attempt >= subscription.attempts:
             return Status.DEAD, error, timedelta()
         delay = backoff.parse(subscription.backoff).delay(self.claim.attempt)
@@ -137,7 +144,7 @@ def record(done: Sequence[Done]) -> list[int]:
     with transaction.atomic():
         lock_records((one.claim.subscription_id, one.claim.record_key) for one in done)
         mine = _record(done, verdicts)
-        _insert_attempts([one.attempt() for one in done])
+        _insert_attempts([one.attempt() for one in done if not one.outcome.is_postponed])
         counted = [one for one in done if one.claim.id in mine]
         _note(counted)
         ended = {
@@ -145,7 +152,7 @@ def record(done: Sequence[Done]) -> list[int]:
             for one, (status, _, _) in zip(done, verdicts, strict=True)
             if one.claim.id in mine
             and one.claim.record_key is not None
-            and status != Status.RETRYING
+            and status not in (Status.RETRYING, Status.QUEUED)
         }
         promoted = promote(ended, known)
     for one in counted:
@@ -195,7 +202,8 @@ def _note(done: Sequence[Done]) -> None:
     """Carry the tries into the breakers. What only this event's data caused is no sign of health
     or illness of the receiver.
     """
-    telling = [one for one in done if one.is_delivered or not one.outcome.permanent]
+    tried = [one for one in done if not one.outcome.is_postponed]
+    telling = [one for one in tried if one.is_delivered or not one.outcome.permanent]
     failing = {one.claim.subscription_id for one in telling if not one.is_delivered}
     well = sorted({one.claim.subscription_id for one in telling} - failing)
     if well:

@@ -76,6 +76,7 @@ class Outcome:
     gone: bool = False
     retry_after: timedelta | None = None
     duration: timedelta | None = None
+    is_postponed: bool = False
 
     @classmethod
     def delivered(cls, item: Item, **details: Any) -> "Outcome":
@@ -84,6 +85,13 @@ class Outcome:
     @classmethod
     def failed(cls, item: Item, error: str, **details: Any) -> "Outcome":
         return cls(item.delivery_id, False, error=error, **details)
+
+    @classmethod
+    def postponed(cls, item: Item, reason: str, *, retry_after: timedelta) -> "Outcome":
+        """Not now, and nobody's fault: counts neither as a try nor for the breaker."""
+        return cls(
+            item.delivery_id, False, error=reason, retry_after=retry_after, is_postponed=True
+        )
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,30 @@
 """What can go wrong in a sync. The text of each is kept with the delivery: it holds no token.
 
-SyncFailed                 tried again while attempts are left
-├── Refused                permanent: the same record would be refused again
-│   ├── DuplicateName      the provider has somebody of this name
-│   └── NotFound           the provider does not have what the mapping names
-├── StaleVersion           QuickBooks: changed since it was read
-├── Rejected               the access token is not taken (401)
-└── Halted                 nothing of this company goes through to this provider now
-    ├── NotConnected       no tokens, or revoked ones: somebody must connect it again
-    ├── Unavailable        no answer in time, or a failure of the provider's own
-    └── Throttled          over the provider's rate: not before `retry_after`
+SyncFailed              tried again while attempts are left
+├── Refused             permanent: the same record would be refused again
+│   ├── DuplicateName   the provider has somebody of this name
+│   └── NotFound        the provider does not have what the mapping names
+├── StaleVersion        QuickBooks: changed since it was read
+├── Rejected            the access token is not taken (401)
+├── NotConnected        no tokens, or revoked ones: somebody must connect the company again
+├── Unavailable         no answer in time, or a failure of the provider's own
+└── Postponed           not now, but after `retry_after`; this counts as no try
+    ├── Busy            another worker sends this record
+    └── Throttled       the provider takes no more calls for now
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 
 class SyncFailed(Exception):
-    """The root: `status_code` and `response` are the provider's answer, if there was one."""
+    """The root: `status_code` and `response` are the provider's answer, if there was one.
+
+    `halts` says that the company's other records need not be tried at this provider now.
+    """
 
     permanent = False
+    halts = False
 
     def __init__(
         self,
@@ -54,19 +60,29 @@ class Rejected(SyncFailed):
     pass
 
 
-class Halted(SyncFailed):
+class NotConnected(SyncFailed):
+    halts = True
+
+
+class Unavailable(SyncFailed):
+    halts = True
+
+
+class Postponed(SyncFailed):
+    def __init__(self, message: str, *, retry_after: timedelta, **answer: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **answer)
+        self.wait = retry_after
+
+
+class Busy(Postponed):
     pass
 
 
-class NotConnected(Halted):
-    pass
-
-
-class Unavailable(Halted):
-    pass
-
-
-class Throttled(Halted):
+class Throttled(Postponed):
     """`place` is the time in the provider's rate that this record was given, if it was."""
 
     place: datetime | None = None
+
+    @property
+    def halts(self) -> bool:  # type: ignore[override]  # one with a place is alone in waiting
+        return self.place is None

@@ -1,12 +1,13 @@
 """The handler type SYNC: its config, and a batch of deliveries record by record."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.contract import (
@@ -18,7 +19,13 @@ from subscriptions.handlers.contract import (
 )
 from subscriptions.handlers.sync import records
 from subscriptions.handlers.sync.config import SyncConfig
-from subscriptions.handlers.sync.errors import Halted, NotConnected, Refused, SyncFailed, Throttled
+from subscriptions.handlers.sync.errors import (
+    Busy,
+    NotConnected,
+    Postponed,
+    Refused,
+    SyncFailed,
+)
 from subscriptions.handlers.sync.fields import entity_of_table, parts_of
 from subscriptions.handlers.sync.pushing import Push
 from subscriptions.handlers.sync.session import Session
@@ -26,14 +33,19 @@ from subscriptions.handlers.sync.shipped import PROVIDERS
 from subscriptions.handlers.sync.turns import Target, turn
 from subscriptions.models import ExternalConnection, Operation
 
+# Pushes at once in a process: each has a database connection of its own.
+AT_ONCE = 8
+ROOM_SECONDS = 60.0
+_room = threading.BoundedSemaphore(AT_ONCE)
+
 
 @handler("SYNC")
 class SyncHandler(Handler):
     queue = "sync"
-    # One exchange may take 20 s, and a record several of them.
-    chunk = 5
+    # One exchange may take 20 s, a record takes several of them, and may wait for room before.
     lease = timedelta(minutes=10)
     collapses = True
+    concurrency = 2
 
     Config = SyncConfig
 
@@ -64,43 +76,59 @@ class SyncHandler(Handler):
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         """Push each record once, as it is now, however many of the batch's events are about it."""
-        halted: dict[tuple[str | None, str], Halted] = {}
-        for items in _by_record(batch):
-            latest = max(items, key=lambda item: item.event.seq)
-            whose = (_company(latest), latest.config.provider)
-            began = time.monotonic()
-            details: dict[str, Any]
-            try:
-                if whose in halted:
-                    raise halted[whose]
-                details = {"response": _push(latest)}
-                error = None
-            except SyncFailed as failure:
-                error, details = str(failure), _details(failure)
-                if isinstance(failure, Halted) and not _has_place(failure):
-                    halted[whose] = failure
-            except DatabaseError as failure:
-                # Of the company's own table, most likely: no right to read it, a column retyped.
-                error, details = f"{type(failure).__name__}: {failure}"[:2000], {}
-            duration = timedelta(seconds=time.monotonic() - began)
-            for item in items:
-                if error is None:
-                    yield Outcome.delivered(item, duration=duration, **details)
-                else:
-                    yield Outcome.failed(item, error, duration=duration, **details)
+        halted: dict[tuple[str | None, str], SyncFailed] = {}
+        try:
+            for items in _by_record(batch):
+                whose = (_company(items[-1]), items[-1].config.provider)
+                began = time.monotonic()
+                result = halted.get(whose) or _try(items[-1])
+                if isinstance(result, SyncFailed) and result.halts:
+                    halted[whose] = result
+                duration = timedelta(seconds=time.monotonic() - began)
+                for item in items:
+                    yield _outcome(item, result, duration)
+        finally:
+            if threading.current_thread() is not threading.main_thread():
+                connection.close()  # the thread may never sync again
 
 
 def _by_record(batch: Sequence[Item]) -> list[list[Item]]:
+    """Return the items of each record in the order of their events."""
     groups: dict[tuple[int, str | None, str | None], list[Item]] = {}
-    for item in batch:
+    for item in sorted(batch, key=lambda item: item.event.seq):
         key = (item.subscription_id, item.event.company, item.event.record_id_text)
         groups.setdefault(key, []).append(item)
     return list(groups.values())
 
 
-def _has_place(failure: Halted) -> bool:
-    """Whether only this record is to wait; the next asks for a place of its own."""
-    return isinstance(failure, Throttled) and failure.place is not None
+def _try(item: Item) -> str | SyncFailed:
+    """Return what was done, or what went wrong."""
+    if not _room.acquire(timeout=ROOM_SECONDS):
+        return Busy("this worker has enough to send", retry_after=timedelta(seconds=ROOM_SECONDS))
+    try:
+        return _push(item)
+    except SyncFailed as failure:
+        return failure
+    except DatabaseError as error:
+        # Of the company's own table, most likely: no right to read it, a column retyped.
+        return SyncFailed(f"{type(error).__name__}: {error}"[:2000])
+    finally:
+        _room.release()
+
+
+def _outcome(item: Item, result: str | SyncFailed, duration: timedelta) -> Outcome:
+    if isinstance(result, str):
+        return Outcome.delivered(item, response=result, duration=duration)
+    if isinstance(result, Postponed):
+        return Outcome.postponed(item, str(result), retry_after=result.wait)
+    return Outcome.failed(
+        item,
+        str(result),
+        permanent=result.permanent,
+        status_code=result.status_code,
+        response=result.response,
+        duration=duration,
+    )
 
 
 def _company(item: Item) -> str | None:
@@ -108,15 +136,6 @@ def _company(item: Item) -> str | None:
     books.
     """
     return item.event.company if item.company is None else item.company
-
-
-def _details(failure: SyncFailed) -> dict[str, Any]:
-    return {
-        "permanent": failure.permanent,
-        "retry_after": failure.retry_after,
-        "status_code": failure.status_code,
-        "response": failure.response,
-    }
 
 
 def _push(item: Item) -> str:

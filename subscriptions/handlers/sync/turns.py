@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from subscriptions.handlers.sync.errors import SyncFailed, Throttled
+from subscriptions.handlers.sync.errors import Busy, SyncFailed, Throttled
 from subscriptions.models import ExternalMapping
 
 # Longer than a push may take, with every exchange at its time limit.
@@ -32,7 +32,7 @@ def turn(
 ) -> Iterator[ExternalMapping]:
     """Hold the record's mapping, made if need be; a failure in the turn is noted in it.
 
-    Raises SyncFailed, to come again, if another worker holds it.
+    Raises Busy if another worker holds it.
     """
     rows = ExternalMapping.objects.filter(**vars(target))
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
@@ -48,7 +48,7 @@ def turn(
         updated_at=Now(),
     )
     if not won:
-        raise SyncFailed("another worker is sending this record now", retry_after=COME_AGAIN)
+        raise Busy("another worker is sending this record now", retry_after=COME_AGAIN)
     mapping = rows.get()
     if mapping.tenant_id != tenant_id:
         _forget(mapping, tenant_id)

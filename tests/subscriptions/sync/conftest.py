@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 
-from subscriptions import delivery
+from subscriptions import delivery, sweeping
 from subscriptions.handlers.sync.connecting import connect
 from subscriptions.models import ExternalConnection, ExternalMapping
 from subscriptions.relay import relay_all
@@ -79,12 +79,13 @@ def add(sql: Sql) -> Callable[..., None]:
 
 @pytest.fixture
 def run(messages: Messages) -> Callable[[], int]:
-    """Relay all there is and make one try of each delivery; return how many were delivered."""
+    """Relay and send all there is, try each delivery once; return how many were delivered."""
     router = Router()
 
     def relay_and_deliver() -> int:
         before = len(messages.sent)
         relay_all(router)
+        sweeping.sweep()
         return sum(delivery.deliver(ids) for _, ids in messages.sent[before:])
 
     return relay_and_deliver

@@ -10,7 +10,13 @@ from werkzeug import Request, Response
 from subscriptions.handlers.sync import session
 from subscriptions.handlers.sync.pacing import DAY, Pace, Permit, State, Wait, decide
 from subscriptions.handlers.sync.xero import Xero
-from subscriptions.models import Delivery, DeliveryAttempt, ExternalConnection, ExternalMapping
+from subscriptions.models import (
+    Delivery,
+    DeliveryAttempt,
+    ExternalConnection,
+    ExternalMapping,
+    Gate,
+)
 from tests.subscriptions.conftest import Sql
 from tests.subscriptions.sync.conftest import mapping
 from tests.subscriptions.sync.fakes import FakeXero
@@ -90,29 +96,47 @@ def synced(
     return xero
 
 
+def make_due() -> None:
+    Delivery.objects.update(due_at="2020-01-01T00:00:00Z")
+
+
 def too_many(request: Request) -> Response:
     return Response("", 429, headers={"Retry-After": "37", "X-Rate-Limit-Problem": "minute"})
 
 
+@pytest.fixture
+def together(synced: FakeXero, sql: Sql) -> None:
+    """All deliveries that there are make one batch."""
+    sql("UPDATE event_system_subscription SET batch_size = 10")
+
+
 @pytest.mark.django_db(transaction=True)
-def test_after_a_429_nothing_more_is_asked_until_its_time(
-    synced: FakeXero, add: Callable[..., None], run: Callable[[], int]
+def test_after_a_429_nothing_more_is_asked_until_its_time_and_no_try_is_lost(
+    together: None, synced: FakeXero, add: Callable[..., None], run: Callable[[], int], sql: Sql
 ) -> None:
     synced.faults = [too_many]
     for number in range(4):
         add(f"c{number}", name=f"Ada {number}")
 
     assert run() == 0
+    sql("UPDATE event_system_subscription SET batch_size = 1")
     add("c9", name="Later")
-    assert run() == 0  # another batch, another worker
+    assert run() == 0  # another worker
 
     assert len(synced.calls) == 1
-    waits = Delivery.objects.filter(status="retrying", due_at__gt=Now() + timedelta(seconds=30))
+    waits = Delivery.objects.filter(status="queued", due_at__gt=Now() + timedelta(seconds=30))
+    assert set(waits.values_list("attempts", flat=True)) == {0}
     assert waits.count() == 5
-    first = DeliveryAttempt.objects.order_by("id")[0]
-    assert (first.status_code, "limit: minute" in first.error) == (429, True)
+    assert "Xero takes no more calls for now (limit: minute)" in waits[0].error
+    assert not DeliveryAttempt.objects.exists()
+    assert not Gate.objects.filter(failures__gt=0).exists()
     # The record is as good as before.
     assert set(ExternalMapping.objects.values_list("status", flat=True)) == {"pending"}
+
+    ExternalConnection.objects.update(blocked_until=None)
+    make_due()
+    assert run() == 5
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -144,7 +168,7 @@ def test_records_beyond_the_rate_get_a_place_each_and_go_out_then(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_provider_that_fails_is_left_alone_for_the_rest_of_the_batch(
-    synced: FakeXero, add: Callable[..., None], run: Callable[[], int]
+    together: None, synced: FakeXero, add: Callable[..., None], run: Callable[[], int]
 ) -> None:
     synced.faults = [lambda request: Response("<html>down</html>", 503)] * 9
     for number in range(3):
@@ -167,7 +191,12 @@ def test_a_record_in_another_workers_turn_is_tried_again(
 
     assert run() == 0
 
-    assert Delivery.objects.latest("id").error == "another worker is sending this record now"
+    waiting = Delivery.objects.latest("id")
+    assert (waiting.error, waiting.status, waiting.attempts) == (
+        "another worker is sending this record now",
+        "queued",
+        0,
+    )
     ExternalMapping.objects.update(busy_until=Now() - timedelta(minutes=1))
     sql("UPDATE customer SET phone = '2'")
     assert run() == 1

@@ -159,8 +159,8 @@ def test_two_records_of_one_name_do_not_share_a_contact(
     synced: FakeXero, add: Callable[..., None], run: Callable[[], int]
 ) -> None:
     add("c1")
+    run()
     add("c2")
-
     run()
 
     assert len(synced.contacts) == 1
