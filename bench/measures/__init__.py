@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.measures import canvases, finished, idle, limit, process, starting, steps
+from bench.measures import canvases, capture, finished, idle, limit, process, starting, steps
 from bench.rows import Row
 from bench.setup import Setup
 
@@ -19,4 +19,6 @@ MEASURES: dict[str, Measurement] = {
     "many": starting.many,
     "finished": finished.measure,
     "idle": idle.measure,
+    "capture": capture.single,
+    "bulk": capture.bulk,
 }
