@@ -17,7 +17,8 @@ YOUNG = 0.1  # seconds
 THREADS = 256
 CROWDED = 2  # a lane's limit while half of the threads are taken
 SLOW = 1.0  # a lane whose oldest try has taken longer gets no more than its limit
-BACKLOG = 400  # tries that wait for a thread before more work is fetched
+BACKLOG = 128  # tries that wait in a lane
+AHEAD = 16  # tries that may begin and wait for a thread before more work is fetched
 PATIENCE = 5.0  # after which what has not begun in a slow lane is given back
 
 
@@ -88,11 +89,16 @@ class Lanes:
             job.give_back()
 
     def wait_for_room(self, *, timeout: float) -> None:
-        """Block until few tries wait for a thread."""
+        """Block until few tries wait for a thread; those of lanes at their limit do not count."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            while self._waiting > BACKLOG // 4 and (left := deadline - time.monotonic()) > 0:
-                self._lock.wait(left)
+            while self._ahead() > AHEAD and (left := deadline - time.monotonic()) > 0:
+                self._lock.wait(min(left, YOUNG))
+                self._start()
+
+    def _ahead(self) -> int:
+        lanes = (self._lanes[pk] for pk in self._turn)
+        return sum(len(lane.waiting) for lane in lanes if len(lane.running) < lane.limit)
 
     def wait_until_idle(self, *, timeout: float) -> bool:
         """Block until nothing runs or waits; return whether that was reached."""

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from bench.measures import canvases, capture, finished, idle, limit, process, starting, steps
+from bench.measures import (
+    canvases,
+    capture,
+    finished,
+    idle,
+    limit,
+    process,
+    starting,
+    steps,
+    webhooks,
+)
 from bench.rows import Row
 from bench.setup import Setup
 
@@ -21,4 +31,5 @@ MEASURES: dict[str, Measurement] = {
     "idle": idle.measure,
     "capture": capture.single,
     "bulk": capture.bulk,
+    "webhooks": webhooks.measure,
 }

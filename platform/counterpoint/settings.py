@@ -125,8 +125,13 @@ logging.configure()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    # It tells with every client where the credentials came from.
-    "loggers": {"botocore": {"level": "WARNING"}},
+    "loggers": {
+        # It tells with every client where the credentials came from.
+        "botocore": {"level": "WARNING"},
+        # They tell the whole URL of every request, and that may be a secret.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
 }
 
 # Queues and Celery (its settings are in counterpoint.celery) --------------------------------------

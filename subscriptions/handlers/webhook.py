@@ -75,6 +75,7 @@ class WebhookHandler(Handler):
     queue = "webhooks"
     has_secret = True
     concurrency = 16
+    chunk = 100
 
     class Config(HandlerConfig):
         url: Annotated[str, AfterValidator(http_url)] = Field(

@@ -238,3 +238,21 @@ def test_errors_do_not_repeat_the_url(serve: Serve) -> None:
         send("POST", f"http://127.0.0.1:{port}/token-abc", headers={}, content=b"", allowed=LOCAL)
 
     assert "token-abc" not in str(caught.value)
+
+
+def test_no_url_and_no_header_comes_into_the_log(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    httpserver.expect_request("/").respond_with_data("")
+
+    send(
+        "POST",
+        httpserver.url_for("/?token=hunter2"),
+        headers={"authorization": "Bearer hunter2"},
+        content=b"",
+        allowed=LOCAL,
+    )
+
+    ours = [one for one in caplog.records if one.name != "werkzeug"]  # the receiver's own
+    assert not any("hunter2" in one.getMessage() for one in ours)
