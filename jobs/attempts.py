@@ -19,6 +19,7 @@ from jobs.crashpoints import Point, reached
 from jobs.errors import InvalidInput, InvalidOutput, LostLease
 from jobs.injection import service_container
 from jobs.interrupt import WHATEVER, StepTimeout, time_limit
+from jobs.lineage import told_of
 from jobs.models import Attempt, StepRun
 from jobs.outcomes import PermanentFailure, Retry, Skip
 from jobs.services import complete, fail, postpone
@@ -108,7 +109,8 @@ def _call(held: Claim, work: Work, arguments: dict[str, Any], logger: Any) -> Ou
     # What the step's services do when they are closed is the step's time, too.
     with time_limit(work.options.timeout), service_container() as container:
         context = calling.context_of(work, held, arguments, logger, container)
-        returned = work.call(context, arguments)
+        with told_of(held):
+            returned = work.call(context, arguments)
         reached(Point.CODE_RETURNED)
         output, undo = calling.encode(work, held, returned)
     return Outcome(
