@@ -5,11 +5,16 @@ read: a path leads through JSON objects and lists alone.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from string import Formatter
 from typing import Any
+
+from subscriptions.envelope import PATH_ROOTS
+from subscriptions.errors import InvalidSubscription
+
+ROWS = frozenset({"new", "old"})
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,29 @@ def walk(document: Any, path: str) -> Any:
         else:
             return None
     return value
+
+
+def check_paths(
+    field: str, paths: Iterable[str], *, table: str | None, columns: Collection[str] | None
+) -> None:
+    """Refuse a path into an event that leads nowhere, by InvalidSubscription for the field.
+
+    `columns` are the table's, or the members of the payload; None if they are not known.
+    """
+    holder = "payload" if table is None else "new"
+    for path in paths:
+        root, _, rest = path.partition(".")
+        if root not in PATH_ROOTS:
+            allowed = ", ".join(sorted(PATH_ROOTS))
+            raise InvalidSubscription(field, f"{path!r} must begin with one of {allowed}")
+        if root not in ROWS | {"payload"}:
+            continue
+        if (root == "payload") != (table is None):
+            raise InvalidSubscription(field, f"{path!r}: such events have {holder}, not {root}")
+        column = rest.partition(".")[0]
+        if column and columns is not None and column not in columns:
+            there = ", ".join(f"{root}.{name}" for name in sorted(columns))
+            raise InvalidSubscription(field, f"there is no {path}; there are: {there}")
 
 
 def text_of(value: Any) -> str:

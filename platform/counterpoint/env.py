@@ -5,6 +5,7 @@ what was found and what is allowed; `manage.py` and the Celery app print it and 
 """
 
 import os
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
@@ -75,6 +76,16 @@ def url(name: str, *, schemes: tuple[str, ...], default: str | None = None) -> s
         allowed = " or ".join(f"{scheme}://host[:port]/…" for scheme in schemes)
         # The value itself may hold a password: never repeat it.
         raise SettingError(name, f"is not a URL of the form {allowed}")
+    return value
+
+
+def mail_address(name: str, *, default: str) -> str:
+    """Return a mail address, with or without a name: a@example.com or Shop <a@example.com>."""
+    value = text(name, default)
+    address = parseaddr(value)[1]
+    host = address.rpartition("@")[2]
+    if not value.isprintable() or not address.rpartition("@")[0] or not host or " " in address:
+        raise SettingError(name, f"{value!r} is no address such as Shop <shop@example.com>")
     return value
 
 

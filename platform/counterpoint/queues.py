@@ -38,6 +38,9 @@ SHIPPED = (
     Queue("workflows", visibility=timedelta(minutes=5)),
     # Accounting syncs: a provider may take its time, and must not take others'.
     Queue("sync", visibility=timedelta(minutes=15)),
+    # A mail server or a messenger that is slow holds up nobody else.
+    Queue("email", visibility=timedelta(minutes=15)),
+    Queue("notify", visibility=timedelta(minutes=5)),
     # Events from outside: read by `manage.py ingest`, never by a Celery worker.
     Queue("events", visibility=timedelta(minutes=1), consumed_by_worker=False),
 )

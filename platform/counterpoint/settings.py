@@ -180,6 +180,20 @@ EVENT_RETENTION = timedelta(
 EVENT_PARTITIONS_AHEAD = int(
     env.number("EVENT_PARTITIONS_AHEAD_DAYS", default=7, minimum=1, maximum=60)
 )
+# Mail, by Django's own settings. Without EMAIL_URL none goes out, and EMAIL is refused at save.
+EMAIL_URL = env.url("EMAIL_URL", schemes=("smtp", "smtp+tls", "smtps"), default="")
+EMAIL_TIMEOUT = 10  # seconds, for each answer of the server
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_address(
+    "DEFAULT_FROM_EMAIL", default="counterpoint@localhost"
+)
+
+_mail = urlsplit(EMAIL_URL)
+EMAIL_HOST = _mail.hostname or "localhost"
+EMAIL_PORT = _mail.port or {"smtp+tls": 587, "smtps": 465}.get(_mail.scheme, 25)
+EMAIL_HOST_USER = unquote(_mail.username or "")
+EMAIL_HOST_PASSWORD = unquote(_mail.password or "")
+EMAIL_USE_TLS = _mail.scheme == "smtp+tls"
+EMAIL_USE_SSL = _mail.scheme == "smtps"
 # Where the admin is, for links in mails.
 SITE_URL = env.url("SITE_URL", schemes=("http", "https"), default="http://localhost:8000")
 # Mail addresses of those who are told what no owner of a subscription is there for.

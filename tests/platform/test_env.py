@@ -93,3 +93,18 @@ def test_networks_refuses_host_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(env.SettingError, match=r"SOME_SETTING: .*host bits"):
         env.networks(NAME)
+
+
+@pytest.mark.parametrize("value", ["a@example.com", "Shop <a@example.com>", "a@localhost"])
+def test_a_mail_address_may_have_a_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, value)
+
+    assert env.mail_address(NAME, default="x@localhost") == value
+
+
+@pytest.mark.parametrize("value", ["shop", "Shop <shop>", "@example.com", "a@b.c\nBcc: x@y.z"])
+def test_what_is_no_mail_address_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, value)
+
+    with pytest.raises(env.SettingError, match="is no address such as Shop"):
+        env.mail_address(NAME, default="x@localhost")
