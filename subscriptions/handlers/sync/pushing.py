@@ -83,9 +83,11 @@ class Push:
             # holds by then.
             note(mapping, pending_key=uuid.uuid4(), pending_payload=payload)
         try:
-            known, word = self._repeat_creation(), "created"
+            known, word = (None if is_first else self._find()), "linked"
+            if known is None:
+                known, word = self._ask_for_creation(), "created"
         except DuplicateName as error:
-            known, word = self._same_name(payload, error), "linked"
+            known, word = self._same_name(error), "linked"
         except (Refused, Throttled, NotConnected) as error:
             # Nothing was made, unless an earlier try did.
             if is_first or isinstance(error, Refused):
@@ -97,7 +99,7 @@ class Push:
             self._update(payload, digest)
         return f"{word} {known.id}"
 
-    def _repeat_creation(self) -> External:
+    def _ask_for_creation(self) -> External:
         mapping = self.mapping
         payload = mapping.pending_payload or {}
         return self.provider.create(
@@ -107,7 +109,7 @@ class Push:
     def _finish_creation(self) -> None:
         """Learn what became of a creation whose answer was lost, for a row that is gone now."""
         try:
-            self._link(self._repeat_creation(), "")
+            self._link(self._ask_for_creation(), "")
         except DuplicateName as error:
             note(self.mapping, pending_key=None, pending_payload=None)
             raise Refused(
@@ -117,12 +119,16 @@ class Push:
         except Refused:
             note(self.mapping, pending_key=None, pending_payload=None)
 
-    def _same_name(self, payload: Payload, error: DuplicateName) -> External:
-        """Return who has the name: most likely this record, entered by hand or by a creation whose
-        answer was lost.
+    def _find(self) -> External | None:
+        """Return who has the name at the provider: most likely this record, entered by hand or by a
+        creation whose answer was lost. Providers forget their keys after a while.
         """
         mapping = self.mapping
-        found = self.provider.find(self.session, mapping.entity, mapping.pending_payload or payload)
+        return self.provider.find(self.session, mapping.entity, mapping.pending_payload or {})
+
+    def _same_name(self, error: DuplicateName) -> External:
+        mapping = self.mapping
+        found = self._find()
         if found is None:
             note(mapping, pending_key=None, pending_payload=None)
             raise Refused(

@@ -1,5 +1,6 @@
 """Authorised calls of one company to one provider, at the provider's pace."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ class Session:
     ) -> Reply:
         """Return an answer of 2xx, else raise SyncFailed. A refused token is renewed, once."""
         token = access_token(self.id, self.provider)
-        request = {"params": params, "json": body}
+        request = {"params": params, "content": None if body is None else _text(body)}
         try:
             return self._try(method, path, token, headers or {}, request)
         except Rejected:
@@ -81,6 +82,7 @@ class Session:
                     **self.provider.headers(tenant_id=self.tenant_id),
                     **headers,
                     "authorization": f"Bearer {token}",
+                    "content-type": "application/json",
                 },
                 **{name: value for name, value in request.items() if value is not None},
             )
@@ -150,3 +152,8 @@ class Session:
                 ],
             )
         return found, timedelta() if isinstance(found, Permit) else found.at - now
+
+
+def _text(body: Payload) -> bytes:
+    """Return the same bytes for the same payload: providers compare what one key comes with."""
+    return json.dumps(body, sort_keys=True).encode()

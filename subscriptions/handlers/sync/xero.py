@@ -116,14 +116,23 @@ class Xero:
         return self.update(caller, entity, known, {"ContactStatus": "ARCHIVED"})
 
     def find(self, caller: Caller, entity: str, payload: Payload) -> External | None:
-        name = payload["Name"].replace("\\", "\\\\").replace('"', '\\"')
-        reply = caller.call("GET", "Contacts", params={"where": f'Name=="{name}"'})
-        active = [
-            contact
-            for contact in _list(reply.document.get("Contacts"))
-            if contact.get("ContactStatus", "ACTIVE") == "ACTIVE" and contact.get("ContactID")
-        ]
-        return External(str(active[0]["ContactID"])) if active else None
+        name = payload["Name"]
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        # Names are unique whatever their case; `where` compares, `searchTerm` searches.
+        for asked in ({"where": f'Name=="{quoted}"'}, {"searchTerm": name}):
+            reply = caller.call("GET", "Contacts", params=asked)
+            for contact in _list(reply.document.get("Contacts")):
+                if _is_active(contact) and _same_name(contact, name):
+                    return External(str(contact["ContactID"]))
+        return None
+
+
+def _is_active(contact: Payload) -> bool:
+    return bool(contact.get("ContactID")) and contact.get("ContactStatus", "ACTIVE") == "ACTIVE"
+
+
+def _same_name(contact: Payload, name: str) -> bool:
+    return str(contact.get("Name")).casefold().split() == name.casefold().split()
 
 
 def _contact(reply: Reply) -> External:

@@ -80,6 +80,7 @@ class Fake:
 
     def take(self, request: Request) -> Response:
         self.calls.append((request.method, request.path))
+        request.get_data()  # kept with the request
         self.requests.append(request)
         if self.faults and (fault := self.faults.pop(0)(request)) is not None:
             return fault
@@ -124,10 +125,7 @@ class FakeXero(Fake):
         assert request.headers["xero-tenant-id"]
         path = request.path.removeprefix("/xero/api/")
         if request.method == "GET":
-            [wanted] = re.findall(r'^Name=="(.*)"$', request.args["where"])
-            name = wanted.replace('\\"', '"')
-            found = [c for c in self.contacts.values() if c["Name"] == name]
-            return answer({"Contacts": found})
+            return answer({"Contacts": self.found(request)})
         [contact] = json.loads(request.get_data())["Contacts"]
         if request.method == "PUT":
             key = request.headers.get("idempotency-key")
@@ -137,12 +135,19 @@ class FakeXero(Fake):
             return answer({"Title": "NotFound", "Detail": "The resource cannot be found"}, 404)
         return self.save({**self.contacts[external_id], **contact}, external_id)
 
+    def found(self, request: Request) -> list[dict[str, Any]]:
+        if "searchTerm" in request.args:
+            term = request.args["searchTerm"].casefold()
+            return [c for c in self.contacts.values() if term in c["Name"].casefold()]
+        [wanted] = re.findall(r'^Name=="(.*)"$', request.args["where"])
+        return [c for c in self.contacts.values() if c["Name"] == wanted.replace('\\"', '"')]
+
     def save(self, contact: dict[str, Any], external_id: str) -> Response:
         contact = {"ContactStatus": "ACTIVE", **contact, "ContactID": external_id}
         same = [
             other
             for other in self.contacts.values()
-            if other["Name"] == contact["Name"]
+            if other["Name"].casefold() == contact["Name"].casefold()
             and other["ContactStatus"] == "ACTIVE"
             and other["ContactID"] != external_id
         ]

@@ -1,6 +1,5 @@
 """QuickBooks: customers and vendors apart, versions, taken names, faults."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -139,19 +138,28 @@ def test_a_name_that_a_vendor_has_is_refused_for_a_customer(
     assert Delivery.objects.get().status == "dead"
 
 
-def test_a_creation_whose_answer_was_lost_is_not_doubled(
-    synced: FakeQuickBooks, add: Callable[..., None], run: Callable[[], int], sql: Sql
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_creation_without_an_answer_is_not_doubled(
+    synced: FakeQuickBooks,
+    add: Callable[..., None],
+    run: Callable[[], int],
+    sql: Sql,
+    is_made: bool,
 ) -> None:
     add()
-    synced.lost = 1
+    if is_made:
+        synced.lost = 1
+    else:
+        synced.faults = [lambda request: Response("", 504)]
     run()
     sql("UPDATE customer SET name = 'Renamed'")
 
     run()
 
     assert only_row(synced)["DisplayName"] == "Renamed"
-    creations = [r for r in synced.requests if "Id" not in json.loads(r.get_data() or "{}")]
-    assert len({r.args["requestid"] for r in creations}) == 1
+    keys = [r.args["requestid"] for r in synced.requests if "requestid" in r.args]
+    assert len(keys) == (1 if is_made else 2)
+    assert len(set(keys)) == 1
 
 
 def test_a_fault_in_an_answer_of_200_is_a_failure(

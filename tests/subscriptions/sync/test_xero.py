@@ -143,10 +143,11 @@ def test_a_row_that_comes_back_later_is_a_new_contact(
     assert synced.contacts[mapping().external_id or ""]["ContactStatus"] == "ACTIVE"
 
 
+@pytest.mark.parametrize("existing", ['The "Ada" Ltd', 'THE "ADA" ltd'])
 def test_a_taken_name_is_linked_and_brought_up_to_date(
-    synced: FakeXero, add: Callable[..., None], run: Callable[[], int]
+    synced: FakeXero, add: Callable[..., None], run: Callable[[], int], existing: str
 ) -> None:
-    synced.save({"Name": 'The "Ada" Ltd', "EmailAddress": "old@example.com"}, "by-hand")
+    synced.save({"Name": existing, "EmailAddress": "old@example.com"}, "by-hand")
     add(name='The "Ada" Ltd')
 
     assert run() == 1
@@ -208,32 +209,40 @@ def test_a_refused_record_is_dead_with_xeros_words(
     assert "ValidationException" in DeliveryAttempt.objects.get().response
 
 
-def test_a_creation_whose_answer_was_lost_is_asked_again_word_for_word(
+def test_a_creation_that_failed_is_asked_again_word_for_word(
     synced: FakeXero, add: Callable[..., None], run: Callable[[], int], sql: Sql
 ) -> None:
     add()
-    synced.lost = 1
+    synced.faults = [lambda request: Response("", 502)]
     assert run() == 0
     assert mapping().status == Status.FAILED
 
     sql("UPDATE customer SET name = 'Renamed Ltd'")
-    assert run() >= 1
+    assert run() == 1
 
     assert only_contact(synced)["Name"] == "Renamed Ltd"
-    keys = {r.headers["idempotency-key"] for r in synced.requests if r.method == "PUT"}
-    assert len(keys) == 1
+    creations = [request for request in synced.requests if request.method == "PUT"]
+    assert len(creations) == 2
+    assert len({request.headers["idempotency-key"] for request in creations}) == 1
+    assert len({request.get_data() for request in creations}) == 1
 
 
-def test_a_creation_that_xero_forgot_is_found_by_its_name(
-    synced: FakeXero, add: Callable[..., None], run: Callable[[], int], sql: Sql
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_a_creation_whose_answer_was_lost_makes_no_second_contact(
+    synced: FakeXero,
+    add: Callable[..., None],
+    run: Callable[[], int],
+    sql: Sql,
+    is_remembered: bool,
 ) -> None:
     add()
     synced.lost = 1
-    run()
-    synced.remembered.clear()
+    assert run() == 0
+    if not is_remembered:
+        synced.remembered.clear()
 
     sql("UPDATE customer SET name = 'Renamed Ltd'")
-    run()
+    assert run() == 1
 
     assert only_contact(synced)["Name"] == "Renamed Ltd"
 
