@@ -82,7 +82,7 @@ def rule_out(candidate: Candidate, definition: Definition | str | None) -> Ruled
         return Ruled(
             candidate.id, Status.DEAD, f"the subscription is invalid: {definition.problem}"
         )
-    if candidate.attempts >= definition.subscription.attempts:
+    if candidate.attempts >= definition.subscription.tries:
         return Ruled(candidate.id, Status.DEAD, "no outcome within the lease, and no attempt left")
     return _by_record(candidate, definition)
 

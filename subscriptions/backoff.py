@@ -1,7 +1,8 @@
 """How long a failed delivery waits: pure arithmetic over a subscription's `backoff`.
 
 `{}` is one second, doubled each time, with jitter; `{"base": 5, "factor": 3, "longest": 600,
-"jitter": false}` says it otherwise (seconds); `"standard"` is the schedule of Standard Webhooks.
+"jitter": false}` says it otherwise (seconds); `"standard"` is the schedule of Standard Webhooks:
+eight tries over 28 hours, whatever the subscription's `attempts` are.
 """
 
 import random

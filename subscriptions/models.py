@@ -15,6 +15,10 @@ from django.db import models
 from django.db.models.functions import Now
 from encrypted_fields.fields import EncryptedTextField  # type: ignore[import-untyped]
 
+from subscriptions.backoff import STANDARD
+
+STANDARD_TRIES = len(STANDARD) + 1
+
 
 class Operation(models.TextChoices):
     INSERT = "INSERT"
@@ -125,6 +129,11 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.company or 'platform'})"
+
+    @property
+    def tries(self) -> int:
+        """How often a delivery is tried at most: the standard schedule has its own number."""
+        return STANDARD_TRIES if self.backoff == "standard" else self.attempts
 
 
 class Delivery(models.Model):

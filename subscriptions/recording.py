@@ -105,7 +105,7 @@ class Done:
         error = text(outcome.error)
         if outcome.is_postponed:
             return Status.QUEUED, error, outcome.retry_after or NET
-        if outcome.permanent or outcome.gone or self.claim.attempt >= subscription.attempts:
+        if outcome.permanent or outcome.gone or self.claim.attempt >= subscription.tries:
             return Status.DEAD, error, timedelta()
         delay = backoff.parse(subscription.backoff).delay(self.claim.attempt)
         if outcome.retry_after is not None:

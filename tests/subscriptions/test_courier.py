@@ -2,16 +2,18 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from django.db import OperationalError
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from subscriptions import lanes
+from subscriptions import lanes, recording
 from subscriptions.courier import Courier
 from subscriptions.lanes import Job, Lanes
 from subscriptions.models import Delivery, Gate, Subscription
+from subscriptions.recording import Done
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -193,6 +195,32 @@ def test_closing_waits_for_what_runs_and_records_it(
     courier.close()
 
     assert counts(pk) == {"delivered": 30}
+
+
+def test_outcomes_wait_for_a_database_that_is_away(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    courier: Courier,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("")
+    pk = subscribed(subscribe, httpserver, "/hook")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 10) AS n")
+    away = iter([True, True])
+
+    def record(done: Sequence[Done]) -> list[int]:
+        if next(away, False):
+            raise OperationalError("the database is away")
+        return recording.record(done)
+
+    monkeypatch.setattr("subscriptions.courier.record", record)
+    courier.dispatch(relay())
+
+    wait_until(lambda: counts(pk) == {"delivered": 10}, what="all are recorded")
+    assert len(httpserver.log) == 10
 
 
 # Lanes --------------------------------------------------------------------------------------------

@@ -394,6 +394,35 @@ def test_a_higher_rate_lets_those_that_wait_go(
     assert by_status() == {"delivered": 4}
 
 
+# Schedules ----------------------------------------------------------------------------------------
+
+
+def test_the_standard_schedule_has_eight_tries_at_its_own_times(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    messages: Messages,
+    receiver: Receiver,
+) -> None:
+    settle(backoff="standard")
+    change(sql, 1, "a")
+    receiver.answers = [500] * 8
+    waits = []
+
+    delivery.deliver(relay())
+    while Delivery.objects.get().status == "retrying":
+        [found] = sql(
+            "SELECT extract(epoch FROM due_at - clock_timestamp()) FROM event_system_delivery"
+        )
+        waits.append(round(float(found[0])))
+        sweeping.sweep(now=datetime.now(tz=UTC) + timedelta(days=1))
+        delivery.deliver(messages.sent[-1][1])
+
+    assert waits == [5, 300, 1800, 7200, 18000, 36000, 36000]
+    assert len(receiver.bodies) == 8
+    assert statuses() == ["dead"]
+
+
 # Pause --------------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,9 @@ BEGIN
     THEN
         DELETE FROM public.event_system_gate WHERE subscription_id = NEW.id;
     END IF;
+    IF NEW.active AND NOT OLD.active AND NEW.disabled_reason IS NOT NULL THEN
+        UPDATE public.event_system_subscription SET disabled_reason = NULL WHERE id = NEW.id;
+    END IF;
     IF NEW.max_rate IS DISTINCT FROM OLD.max_rate THEN
         UPDATE public.event_system_delivery SET status = 'pending', due_at = clock_timestamp(), slot_at = NULL
         WHERE subscription_id = NEW.id AND status = 'queued';

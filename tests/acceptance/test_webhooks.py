@@ -1,0 +1,82 @@
+"""Real relay and worker processes deliver webhooks; a worker told to leave records what it sent."""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from subscriptions.models import Delivery
+from subscriptions.services import create_subscription
+from tests.acceptance.conftest import Platform
+from tests.waiting import wait_until
+
+LOCAL = "127.0.0.0/8"
+
+
+@pytest.fixture
+def receiver() -> Iterator[HTTPServer]:
+    server = HTTPServer(threaded=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def deals(transactional_db: None) -> Iterator[None]:
+    """A watched table."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE deals (id int PRIMARY KEY, company text)")
+        cursor.execute("SELECT attach_event_trigger('deals')")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM event_system_subscription")
+        cursor.execute("SELECT detach_event_trigger('deals')")
+        cursor.execute("DROP TABLE deals")
+
+
+def test_a_worker_told_to_leave_records_the_webhooks_it_has_sent(
+    platform: Platform, deals: None, receiver: HTTPServer, settings: Settings
+) -> None:
+    came, answer = threading.Event(), threading.Event()
+
+    def slow(request: Request) -> Response:
+        came.set()
+        answer.wait(10)
+        return Response(json.dumps({"seen": True}))
+
+    receiver.expect_request("/slow").respond_with_handler(slow)
+    receiver.expect_request("/fast").respond_with_data("")
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network(LOCAL)]
+    for name in ("slow", "fast"):
+        create(name, receiver)
+    platform.start("worker", "relay", WEBHOOK_ALLOWED_NETWORKS=LOCAL)
+
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO deals SELECT n, 'acme' FROM generate_series(1, 5) AS n")
+    wait_until(came.is_set, what="the slow receiver has been called")
+    fast = Delivery.objects.filter(subscription__name="fast", status="delivered")
+    wait_until(lambda: fast.count() == 5, what="the fast receiver has all")
+    platform.services.processes.send_signal("worker", signal.SIGTERM)
+    wait_until(lambda: "Warm shutdown" in platform.log("worker"), what="the worker has heard")
+    answer.set()
+
+    assert platform.services.processes.wait("worker", seconds=30) == 0
+    assert set(Delivery.objects.values_list("status", "attempts")) == {("delivered", 1)}
+    assert Delivery.objects.count() == 10
+
+
+def create(name: str, receiver: HTTPServer) -> None:
+    create_subscription(
+        name=name,
+        company="acme",
+        table="deals",
+        handler_type="WEBHOOK",
+        config={"url": receiver.url_for(f"/{name}")},
+    )
