@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from jobs.errors import InvalidKey
 from jobs.models import ApiKey
 
-SCOPES = ("runs:read", "runs:write")
+SCOPES = ("runs:read", "runs:write", "subscriptions:read", "subscriptions:write")
 MARK = "cpk"
 ALPHABET = string.ascii_letters + string.digits  # so that a double click selects the whole key
 PREFIX_LENGTH = 12
@@ -37,7 +37,7 @@ def create(
         if not 0 < len(value) <= most or "\0" in value:
             raise ValueError(f"a key's {what} is a text of 1 to {most} characters, not {value!r}")
     if not scopes or not set(scopes) <= set(SCOPES):
-        raise ValueError(f"scopes are {' and '.join(SCOPES)}, one at least; not {scopes!r}")
+        raise ValueError(f"scopes are {', '.join(SCOPES)}, one at least; not {scopes!r}")
     prefix = _random(PREFIX_LENGTH)
     text = f"{MARK}_{prefix}_{_random(SECRET_LENGTH)}"
     row = ApiKey.objects.create(

@@ -5,6 +5,7 @@ SubscriptionsError
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
 ├── ShardsInUse             relays of another number of shards still run
+├── UnknownDelivery         an id that no delivery of the company has
 ├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
 ├── UnknownHandlerType      a type that no `@handler` declares
@@ -40,6 +41,12 @@ class ShardsInUse(SubscriptionsError):
             f"relays with --shards {shards} still run: this one begins when they have ended"
         )
         self.shards = shards
+
+
+class UnknownDelivery(SubscriptionsError):
+    def __init__(self, delivery_id: object) -> None:
+        super().__init__(f"there is no delivery {delivery_id}")
+        self.delivery_id = delivery_id
 
 
 class UnknownEvent(SubscriptionsError):

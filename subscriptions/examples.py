@@ -22,7 +22,7 @@ from subscriptions.handlers.contract import Item, Outcome, Preview, handler_name
 from subscriptions.matching import is_glob
 from subscriptions.models import Delivery, Operation, Subscription
 from subscriptions.samples import fitting, sample, sample_of_schema
-from subscriptions.secrets import adopt_secret
+from subscriptions.secrets import adopt_secret, previous
 from subscriptions.validation import parse_config
 
 log = structlog.get_logger(__name__)
@@ -91,7 +91,9 @@ def send(subscription: Subscription) -> Sent:
     item = _item(subscription, chosen.event)
     told = handler.preview(item)
     if handler.has_secret:
-        item = replace(item, secret=adopt_secret(subscription.pk))
+        item = replace(
+            item, secret=adopt_secret(subscription.pk), previous_secret=previous(subscription)
+        )
     began = datetime.now(tz=UTC)
     try:
         outcome = next(iter(handler.deliver([item])), None) or Outcome.failed(

@@ -2,7 +2,7 @@
 once, replaced while the one before is good for a while.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import transaction
@@ -48,6 +48,14 @@ def adopt_secret(subscription_id: int) -> str | None:
             changes["config"] = {name: value for name, value in config.items() if name != "secret"}
         Subscription.objects.filter(pk=subscription_id).update(**changes)
         return secret
+
+
+def previous(subscription: Subscription) -> str | None:
+    """Return the secret before, while it still signs."""
+    until = subscription.previous_secret_until
+    if until is None or until <= datetime.now(tz=UTC):
+        return None
+    return subscription.previous_secret or None
 
 
 def reveal(subscription_id: int) -> str:

@@ -8,6 +8,7 @@ from django.db import transaction
 from subscriptions import signing
 from subscriptions.errors import InvalidSubscription
 from subscriptions.models import Subscription, row_operations
+from subscriptions.storable import check_document
 from subscriptions.validation import check_definition, watched_columns
 
 DEFINITION = (
@@ -48,6 +49,8 @@ def check_subscription(subscription: Subscription) -> None:
         raise InvalidSubscription(
             "ordering", f"must be one of {', '.join(Subscription.Ordering.values)}"
         )
+    for field in ("filter", "config", "backoff"):
+        check_document(field, getattr(subscription, field))
     checked = check_definition(subscription, watched_columns())
     checked.handler.check(checked.config, company=subscription.company)
 

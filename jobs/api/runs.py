@@ -52,7 +52,7 @@ def list_runs(
     """List the company's runs, newest first."""
     wanted = {"workflow": workflow, "status": status, "env": env, "pk__lt": cursor}
     rows = own_runs(request).filter(**{k: v for k, v in wanted.items() if v is not None})
-    return _page(rows.defer("input", "output", "rollback_plan").order_by("-pk"), limit)
+    return page(rows.defer("input", "output", "rollback_plan").order_by("-pk"), limit)
 
 
 @router.get("/runs/{uuid:run_id}", response=RunDetails, auth=READ, operation_id="get_run")
@@ -72,10 +72,11 @@ def list_steps(
 ) -> Rows[StepRun]:
     """List a run's steps and compensations in the order in which they became ready."""
     rows = own_run(request, run_id).steps.filter(pk__gt=cursor or 0)
-    return _page(rows.defer("value", "output", "undo", "needs").order_by("pk"), limit)
+    return page(rows.defer("value", "output", "undo", "needs").order_by("pk"), limit)
 
 
-def _page(rows: QuerySet[M], limit: int) -> Rows[M]:
+def page(rows: QuerySet[M], limit: int) -> Rows[M]:
+    """Return the first of the rows, and the key after which the next page begins."""
     found = list(rows[: limit + 1])
     more = len(found) > limit
     items = found[:limit]

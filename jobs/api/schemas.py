@@ -13,16 +13,16 @@ from jobs.models import Run, StepRun
 T = TypeVar("T")
 
 
-def _inline(kind: type[TextChoices]) -> WithJsonSchema:
+def inline(kind: type[TextChoices]) -> WithJsonSchema:
     """Describe the choices where they stand: as components two `Status` would be one."""
     return WithJsonSchema({"type": "string", "enum": kind.values})
 
 
-RunStatus = Annotated[Run.Status, _inline(Run.Status)]
-WaitingFor = Annotated[Run.WaitingFor, _inline(Run.WaitingFor)]
-Rollback = Annotated[Run.Rollback, _inline(Run.Rollback)]
-StepPhase = Annotated[StepRun.Phase, _inline(StepRun.Phase)]
-StepStatus = Annotated[StepRun.Status, _inline(StepRun.Status)]
+RunStatus = Annotated[Run.Status, inline(Run.Status)]
+WaitingFor = Annotated[Run.WaitingFor, inline(Run.WaitingFor)]
+Rollback = Annotated[Run.Rollback, inline(Run.Rollback)]
+StepPhase = Annotated[StepRun.Phase, inline(StepRun.Phase)]
+StepStatus = Annotated[StepRun.Status, inline(StepRun.Status)]
 
 
 def storable(text: str) -> str:

@@ -17,7 +17,7 @@ class KeyRequest(HttpRequest):
 class CompanyKey(HttpBearer):
     """Ask for a key with this scope."""
 
-    openapi_description = "An API key of a company: `cpk_…`. It sees its company's runs only."
+    openapi_description = "An API key of a company: `cpk_…`. It sees only what is its company's."
 
     def __init__(self, scope: str) -> None:
         super().__init__()

@@ -9,6 +9,9 @@ from ninja.parser import Parser
 from pydantic_core import from_json
 
 from jobs.api import levers, problems, runs, starting
+from subscriptions.api import definitions, deliveries, documents, searching
+from subscriptions.api import levers as subscription_levers
+from subscriptions.api import problems as subscription_problems
 
 
 class StrictParser(Parser):
@@ -23,6 +26,7 @@ class CounterpointAPI(NinjaAPI):
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
+        documents.document(schema)
         problems.document(schema)
         return schema
 
@@ -30,10 +34,11 @@ class CounterpointAPI(NinjaAPI):
 api = CounterpointAPI(
     title="Counterpoint",
     version="1",
-    description="Start workflows and act on their runs. Errors are problem details (RFC 9457).",
+    description="Workflows, and subscriptions to events. Errors are problem details (RFC 9457).",
     urls_namespace="api-v1",
     parser=StrictParser(),
 )
 problems.install(api)
-for module in (starting, runs, levers):
+subscription_problems.install(api)
+for module in (starting, runs, levers, definitions, subscription_levers, deliveries, searching):
     api.add_router("", module.router)

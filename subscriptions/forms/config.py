@@ -21,7 +21,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from subscriptions.forms.lines import LinesField, PairsField, SecretTextarea
+from subscriptions.forms.lines import DocumentField, LinesField, PairsField, SecretTextarea
 from subscriptions.handlers.configs import config_schema, secret_keys
 from subscriptions.handlers.contract import Handler
 
@@ -123,7 +123,7 @@ def _field(schema: Schema, *, is_secret: bool, is_optional: bool) -> forms.Field
         return LinesField(widget=UnfoldAdminTextareaWidget({"rows": 3}))
     if _is_pairs(schema):
         return PairsField(widget=UnfoldAdminTextareaWidget({"rows": 3}))
-    return forms.JSONField(widget=UnfoldAdminTextareaWidget({"rows": 4}))
+    return DocumentField(widget=UnfoldAdminTextareaWidget({"rows": 4}))
 
 
 def _secret_field(schema: Schema) -> forms.Field:
@@ -133,7 +133,7 @@ def _secret_field(schema: Schema) -> forms.Field:
         )
     if _is_pairs(schema):
         return PairsField(widget=SecretTextarea({"rows": 3}))
-    return forms.JSONField(widget=SecretTextarea({"rows": 3}))
+    return DocumentField(widget=SecretTextarea({"rows": 3}))
 
 
 def _is_pairs(schema: Schema) -> bool:
@@ -180,7 +180,7 @@ def _help(declared: Schema, field: forms.Field, *, is_secret: bool, set_now: Any
         parts.append(f"A line for each, name: value{removes}.")
     elif isinstance(field, LinesField):
         parts.append("A line for each.")
-    elif isinstance(field, forms.JSONField):
+    elif isinstance(field, DocumentField):
         parts.append("As JSON.")
     if is_secret:
         named = isinstance(set_now, dict) and isinstance(field, PairsField)

@@ -1,9 +1,10 @@
-"""Lists and objects as lines of text."""
+"""Lists and objects as lines of text, and as JSON."""
 
 import json
 from typing import Any
 
 from django import forms
+from django.forms.fields import InvalidJSONInput
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 
@@ -12,6 +13,13 @@ class SecretTextarea(UnfoldAdminTextareaWidget):
 
     def format_value(self, value: Any) -> str:
         return ""
+
+
+class DocumentField(forms.JSONField):
+    """JSON, shown again as it was written: what no page can hold may stand in it as an escape."""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return None if data is None else InvalidJSONInput(data)
 
 
 class LinesField(forms.Field):

@@ -11,6 +11,8 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from subscriptions.forms.lines import DocumentField
+
 LOCAL = "%Y-%m-%dT%H:%M:%S"
 MOST_CHOSEN = 1000
 
@@ -36,7 +38,7 @@ class ReplayForm(forms.Form):
         required=False, widget=MomentInput, help_text="UTC, when the event was recorded."
     )
     until = forms.DateTimeField(required=False, widget=MomentInput, help_text="UTC.")
-    filter = forms.JSONField(
+    filter = DocumentField(
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
         help_text="Such as the subscription's own; empty: all.",

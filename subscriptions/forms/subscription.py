@@ -20,17 +20,19 @@ from subscriptions.contracts import known_types
 from subscriptions.errors import InvalidSubscription
 from subscriptions.explanations import Trial, try_filter
 from subscriptions.forms.config import OMITTED, PREFIX, ConfigField, config_fields
+from subscriptions.forms.lines import DocumentField
 from subscriptions.forms.widgets import FilterWidget, SuggestingInput
 from subscriptions.handlers.configs import visible
 from subscriptions.handlers.contract import Handler
 from subscriptions.models import Operation, Subscription, row_operations
+from subscriptions.storable import check_document
 from subscriptions.validation import watched_columns
 
 MATCHING = ("company", "table", "event_type", "operations", "filter")
 EMPTY_IS_NONE = ("company", "table", "event_type", "owner")
 
 
-class BackoffField(forms.JSONField):
+class BackoffField(DocumentField):
     """`standard` needs no quotes."""
 
     def to_python(self, value: Any) -> Any:
@@ -69,7 +71,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="Of a table's rows. A typed event has none.",
     )
-    filter = forms.JSONField(
+    filter = DocumentField(
         required=False,
         initial=dict,
         widget=FilterWidget({"rows": 4}),
@@ -178,6 +180,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
             del self.errors[name]
         if not self.errors:
             try:
+                check_document("filter", self.instance.filter)
                 self.trial = try_filter(self.instance)
             except InvalidSubscription as error:
                 self._add(error)

@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 
 from subscriptions.handlers.contract import Handler
 
+LOCAL = "#/$defs/{model}"
+
 
 def secret_keys(handler: Handler) -> frozenset[str]:
     """Return the keys of the config that never come out."""
@@ -33,9 +35,9 @@ def visible(handler: Handler, config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in hidden}
 
 
-def config_schema(handler: Handler) -> dict[str, Any]:
+def config_schema(handler: Handler, *, ref_template: str = LOCAL) -> dict[str, Any]:
     """Return the JSON Schema of the config, with `writeOnly` at what never comes out."""
-    schema = _schema(handler)
+    schema = _schema(handler, ref_template)
     for key in secret_keys(handler):
         if key in (properties := schema.get("properties", {})):
             properties[key] = {**properties[key], "writeOnly": True}
@@ -52,9 +54,9 @@ def description(handler: Handler) -> str:
     return told[:1].upper() + told[1:]
 
 
-def _schema(handler: Handler) -> dict[str, Any]:
+def _schema(handler: Handler, ref_template: str = LOCAL) -> dict[str, Any]:
     try:
-        return handler.Config.model_json_schema()
+        return handler.Config.model_json_schema(ref_template=ref_template)
     except PydanticInvalidForJsonSchema:  # a type of its own, that JSON Schema has no word for
         return {"type": "object"}
 
