@@ -13,7 +13,7 @@ from subscriptions.cursor import COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownEvent
 from subscriptions.matching import TRUNCATE
-from subscriptions.models import Subscription
+from subscriptions.models import Gate, Subscription
 from subscriptions.operators import FilterError
 from subscriptions.patterns import Verdict, compile_filter
 from subscriptions.validation import check_matching, watched_columns
@@ -122,11 +122,15 @@ def _reason(verdict: Verdict) -> Reason:
 
 def _notes(subscription: Subscription, event: Envelope) -> Iterator[str]:
     if not subscription.active:
-        yield "the subscription is not active: nothing is captured for it"
+        because = f": {subscription.disabled_reason}" if subscription.disabled_reason else ""
+        yield f"the subscription is not active{because}; nothing is captured for it"
     if subscription.invalid_reason:
         yield f"the subscription is invalid: {subscription.invalid_reason}"
     if subscription.paused_at is not None:
         yield f"paused since {subscription.paused_at:%Y-%m-%d %H:%M} UTC: deliveries are held"
+    gate = Gate.objects.filter(pk=subscription.pk, open_until__isnull=False).first()
+    if gate is not None:
+        yield f"its receiver has failed {gate.failures} times in a row: deliveries wait for a probe"
     if subscription.created_at is not None and event.recorded_at < subscription.created_at:
         yield "the event is older than the subscription"
 
