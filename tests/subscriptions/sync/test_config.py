@@ -46,6 +46,7 @@ def test_a_config_that_is_right_is_taken(xero: FakeXero, customers: str) -> None
     subscribe_to(customers, provider="xero", entity="supplier", fields={"name": "name"})
 
 
+@pytest.mark.django_db
 def test_every_field_of_the_config_says_what_it_is() -> None:
     properties = config_schema(handler_named("SYNC"))["properties"]
 

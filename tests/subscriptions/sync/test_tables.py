@@ -36,6 +36,7 @@ def test_the_migration_goes_back_and_forth() -> None:
         transaction.set_rollback(True)
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "same",
     [
@@ -51,7 +52,7 @@ def test_a_record_and_an_external_id_have_one_row(
     common = {"company": company, "provider": "xero", "entity": "customer"}
     ExternalMapping.objects.create(**common, record_id="1", external_id="x")
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), transaction.atomic():
         ExternalMapping.objects.create(**common, **same)
 
     ExternalMapping.objects.create(**{**common, "company": "globex"}, **same)

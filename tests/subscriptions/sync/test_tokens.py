@@ -5,13 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
-from subscriptions.handlers.sync.connecting import InvalidConnection, connect
 from subscriptions.handlers.sync.errors import NotConnected, Unavailable
 from subscriptions.handlers.sync.tokens import access_token
 from subscriptions.handlers.sync.xero import Xero
@@ -199,20 +197,3 @@ def test_the_command_refuses_what_it_cannot_read_without_repeating_it(
         call_command("connect_provider", "xero", company="acme", tenant="t-1")
 
     assert "very-secret" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"provider": "sage"}, "one of quickbooks, xero"),
-        ({"company": ""}, "company must not be empty"),
-        ({"tenant_id": "../other"}, "letters, digits and -"),
-        ({"refresh_token": ""}, "a refresh token is needed"),
-        ({"refresh_token": "two\nlines"}, "one line of ASCII"),
-    ],
-)
-def test_a_connection_that_cannot_be_right_is_refused(wrong: dict[str, Any], said: str) -> None:
-    good: dict[str, Any] = {"company": "acme", "provider": "xero", "tenant_id": "t"}
-
-    with pytest.raises(InvalidConnection, match=said):
-        connect(**{**good, "refresh_token": "r", **wrong})
