@@ -40,7 +40,7 @@ def compose(
         "event": event,
         "happened": happened,
         "subject": headline,
-        "values": list(_values(event.document)),
+        "values": list(values(event.document)),
         "changes": list(_changes(event)),
     }
     message = EmailMultiAlternatives(
@@ -77,7 +77,8 @@ def _own_domain() -> str:
     return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
 
 
-def _values(document: Any) -> Iterator[tuple[str, str]]:
+def values(document: Any) -> Iterator[tuple[str, str]]:
+    """Yield names and values as text, long ones cut."""
     rows = document.items() if isinstance(document, dict) else [("value", document)]
     for name, value in list(rows)[:MOST_VALUES]:
         yield name, _shown(value)

@@ -11,6 +11,7 @@ from subscriptions.handlers.contract import Handler
 from subscriptions.loading import load
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Subscription
+from subscriptions.sealing import has_plain, seal_stored
 from subscriptions.secrets import adopt_secret
 from subscriptions.validation import Checked, Watched, check_definition, watched_columns
 
@@ -104,7 +105,8 @@ class Router:
             checked.handler.has_secret
             and (not subscription.secret or "secret" in subscription.config)
         )
-        if reason != subscription.invalid_reason or lacks_secret:
+        is_plain = checked is not None and has_plain(checked.handler, subscription.config)
+        if reason != subscription.invalid_reason or lacks_secret or is_plain:
             self._unfinished.append((subscription, checked, reason))
         if checked is None:
             return None
@@ -127,6 +129,8 @@ class Router:
                     )
                     if checked is not None and checked.handler.has_secret:
                         adopt_secret(subscription.pk)
+                    if checked is not None and has_plain(checked.handler, subscription.config):
+                        seal_stored(subscription.pk, checked.handler)
             except OperationalError as error:
                 if not isinstance(error.__cause__, LockNotAvailable):
                     raise

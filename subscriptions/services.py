@@ -5,8 +5,9 @@ from typing import Any
 
 from django.db import transaction
 
-from subscriptions import signing
+from subscriptions import sealing, signing
 from subscriptions.errors import InvalidSubscription
+from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Subscription, row_operations
 from subscriptions.storable import check_document
 from subscriptions.validation import check_definition, watched_columns
@@ -104,6 +105,7 @@ def save_subscription(wanted: Subscription) -> Subscription:
     check_subscription(wanted)
     secret = wanted.config.get("secret")
     wanted.config = {key: value for key, value in wanted.config.items() if key != "secret"}
+    wanted.config = sealing.seal(handler_named(wanted.handler_type), wanted.config)
     wanted.secret = secret or signing.make_secret()
     kept = [field for field in DEFINITION if field != "paused_at"]
     if wanted.active:  # whoever switches it on has seen why it was off

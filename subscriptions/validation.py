@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection
 from pydantic import ValidationError
 
-from subscriptions import backoff
+from subscriptions import backoff, sealing
 from subscriptions.contracts import known_types, type_named
 from subscriptions.errors import InvalidSubscription, UnknownEventType, UnknownHandlerType
 from subscriptions.handlers.contract import Handler, HandlerConfig, handler_named
@@ -80,7 +80,7 @@ def check_matching(subscription: Subscription, watched: Watched) -> Collection[s
 def parse_config(handler: Handler, config: Any) -> HandlerConfig:
     """Return the config as the handler's model, or raise InvalidSubscription naming the key."""
     try:
-        return handler.Config.model_validate(config)
+        return handler.Config.model_validate(sealing.unseal(handler, config))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"])

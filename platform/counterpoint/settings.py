@@ -125,12 +125,16 @@ logging.configure()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "handlers": {"nowhere": {"class": "logging.NullHandler"}},
     "loggers": {
         # It tells with every client where the credentials came from.
         "botocore": {"level": "WARNING"},
         # They tell the whole URL of every request, and that may be a secret.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},
+        # What it says of a failure is the delivery's error, without the secrets of its URL.
+        "apprise": {"level": "WARNING", "handlers": ["nowhere"], "propagate": False},
     },
 }
 
