@@ -1,6 +1,7 @@
 """A worker process's deliveries in the background: fair to all receivers, and nothing lost."""
 
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,7 +10,7 @@ from django.db import OperationalError
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from subscriptions import lanes, recording
+from subscriptions import lanes, recording, sweeping
 from subscriptions.courier import Courier
 from subscriptions.lanes import Job, Lanes
 from subscriptions.models import Delivery, Gate, Subscription
@@ -177,6 +178,56 @@ def test_order_by_record_holds_in_the_background(
 
     wait_until(lambda: counts(pk) == {"delivered": 40}, what="all are told")
     assert told == {str(n): [str(step) for step in range(8)] for n in range(1, 6)}
+
+
+def test_two_workers_keep_the_order_of_records_while_tries_fail(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    messages: Messages,
+    courier: Courier,
+    httpserver: HTTPServer,
+) -> None:
+    told: dict[str, list[str]] = {}
+    seed = random.Random(7)  # noqa: S311 - no secret
+    lock = threading.Lock()
+
+    def note(request: Request) -> Response:
+        body = json.loads(request.get_data())
+        with lock:
+            if seed.random() < 0.2:
+                return Response("", 500)
+            told.setdefault(body["recordId"], []).append(body["new"]["status"])
+        return Response("")
+
+    httpserver.expect_request("/hook").respond_with_handler(note)
+    pk = subscribed(subscribe, httpserver, "/hook")
+    quick = {"base": 0.001, "longest": 0.01}
+    Subscription.objects.update(ordering="record", attempts=100, backoff=quick)
+    sql("INSERT INTO orders SELECT n, 'acme', '0' FROM generate_series(1, 20) AS n")
+    for step in range(1, 10):
+        sql("UPDATE orders SET status = %s", str(step))
+    ids = relay()
+    other = Courier()
+
+    try:
+        for start in range(0, len(ids), 20):  # every message comes to both
+            for one in (courier, other):
+                one.dispatch(seed.sample(ids[start : start + 20], 20))
+
+        def swept() -> bool:
+            before = len(messages.sent)
+            sweeping.sweep()
+            sweeping.tend()
+            for number, (_, more) in enumerate(messages.sent[before:]):
+                (courier, other)[number % 2].dispatch(more)
+            return counts(pk) == {"delivered": 200}
+
+        wait_until(swept, what="all are told")
+    finally:
+        other.close()
+    assert told == {str(n): [str(step) for step in range(10)] for n in range(1, 21)}
 
 
 def test_closing_waits_for_what_runs_and_records_it(
