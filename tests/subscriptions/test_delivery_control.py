@@ -1,13 +1,16 @@
 """What holds deliveries back and lets them go: order, collapse, breaker, rate, pause, batches."""
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import connection
 from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
@@ -16,6 +19,7 @@ from werkzeug import Request, Response
 from subscriptions import controls, delivery, sweeping
 from subscriptions.breaker import Breaker
 from subscriptions.models import Delivery, DeliveryAttempt, Event, Gate, Subscription
+from subscriptions.record_order import promote
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -169,6 +173,50 @@ def test_order_holds_whichever_message_comes_first(
         delivery.deliver([pk])
 
     assert receiver.told == [("1", "a"), ("1", "b"), ("1", "c")]
+
+
+def test_no_wake_up_is_lost_between_the_end_of_one_and_the_look_of_the_next(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle(ordering="record")
+    change(sql, 1, "a", "b")
+    first, second = relay()
+    recorded, looked = threading.Event(), threading.Event()
+
+    def promote_and_wait(*given: Any) -> list[int]:
+        found = promote(*given)
+        recorded.set()
+        looked.wait(1)  # the other one cannot look before the commit: that is what is asked
+        return found
+
+    monkeypatch.setattr("subscriptions.recording.promote", promote_and_wait)
+    ending = in_thread(lambda: delivery.deliver([first]))
+    recorded.wait(10)
+
+    looking = in_thread(lambda: delivery.deliver([second]), then=looked)
+    ending.join()
+    looking.join()
+
+    assert receiver.told == [("1", "a"), ("1", "b")]
+    assert statuses() == ["delivered", "delivered"]
+
+
+def in_thread(work: Callable[[], object], *, then: threading.Event | None = None) -> Thread:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+            if then is not None:
+                then.set()
+
+    thread = Thread(target=run)
+    thread.start()
+    return thread
 
 
 # Debounce -----------------------------------------------------------------------------------------
