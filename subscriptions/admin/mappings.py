@@ -77,6 +77,10 @@ class ExternalConnectionAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc] 
     ordering = ("company", "provider")
     show_full_result_count = False
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExternalConnection]:
+        rows: QuerySet[ExternalConnection] = super().get_queryset(request)
+        return rows.defer("access_token", "refresh_token")
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = ["company", "provider", "tenant_id"]
         if obj is None and company_of(request) is not None:

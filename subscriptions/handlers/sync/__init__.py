@@ -6,6 +6,7 @@ them.
 calls with `tokens` and at the pace of `pacing`.
 """
 
+from subscriptions.handlers.sync import checks  # noqa: F401 - registers itself
 from subscriptions.handlers.sync.handler import SyncHandler
 
 __all__ = ["SyncHandler"]

@@ -143,7 +143,8 @@ def _push(item: Item) -> str:
     company = _company(item)
     table, record_id, entity = _source(item)
     provider = PROVIDERS[item.config.provider]
-    row = ExternalConnection.objects.filter(company=company, provider=provider.name).first()
+    rows = ExternalConnection.objects.filter(company=company, provider=provider.name)
+    row = rows.only("tenant_id").first()
     if row is None:
         raise NotConnected(
             f"{company or 'the platform'} is not connected to {provider.title}: somebody who may"

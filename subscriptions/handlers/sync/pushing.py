@@ -196,15 +196,17 @@ class Push:
 
     def _is_shared(self) -> bool:
         """Whether a record of another entity is the same thing there, as Xero's contacts are."""
+        if not self.provider.shares_ids:
+            return False
         mapping = self.mapping
         others = ExternalMapping.objects.filter(
             company=mapping.company,
             provider=mapping.provider,
-            tenant_id=mapping.tenant_id,
+            entity__in=self.provider.entities.keys() - {mapping.entity},
             external_id=mapping.external_id,
+            tenant_id=mapping.tenant_id,
         )
-        others = others.exclude(pk=mapping.pk).exclude(status=Status.ARCHIVED)
-        return self.provider.shares_ids and others.exists()
+        return others.exclude(status=Status.ARCHIVED).exists()
 
 
 def _digest(payload: Payload) -> str:

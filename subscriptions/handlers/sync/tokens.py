@@ -49,10 +49,15 @@ def _usable(rows: QuerySet[ExternalConnection], refused: str | None) -> str | No
     row = rows.filter(
         status=ExternalConnection.Status.ACTIVE, expires_at__gt=Now() + MARGIN
     ).first()
-    if row is None or row.access_token == refused:
+    if row is None or row.access_token == refused or _is_sealed(row.access_token):
         return None
     token: str | None = row.access_token
     return token
+
+
+def _is_sealed(token: str | None) -> bool:
+    """Whether a token is still encrypted: the field returns what no key of this process opens."""
+    return token is not None and token.startswith("gAAAAA")
 
 
 def _not_connected(row: ExternalConnection | None, provider: Provider) -> NotConnected:
@@ -77,6 +82,12 @@ def _refreshed(row: ExternalConnection, provider: Provider) -> str | SyncFailed:
         setting = provider.name.upper()
         return Unavailable(
             f"{setting}_CLIENT_ID and {setting}_CLIENT_SECRET are not set: the operator must"
+        )
+    if _is_sealed(row.refresh_token):
+        # Not a broken connection: another process may well be able to.
+        return Unavailable(
+            f"the tokens of {row} cannot be decrypted: this process must have the SECRET_KEY and"
+            " SALT_KEY that they were stored with"
         )
     try:
         reply = exchange(

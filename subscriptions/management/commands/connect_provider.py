@@ -8,8 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from jobs.counting import counted
 from subscriptions.handlers.sync.connecting import InvalidConnection, connect
 from subscriptions.handlers.sync.shipped import PROVIDERS
+from subscriptions.models import ExternalMapping
 
 
 class Command(BaseCommand):
@@ -38,6 +40,14 @@ class Command(BaseCommand):
         except InvalidConnection as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"connected: {row}")
+        failed = ExternalMapping.objects.filter(
+            company=row.company, provider=row.provider, status=ExternalMapping.Status.FAILED
+        ).count()
+        if failed:
+            self.stdout.write(
+                f"{counted(failed, 'record')} failed before: send them again in the admin, under"
+                " external mappings"
+            )
 
 
 def _tokens() -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """What a subscription of SYNC may say, and events that it cannot go by."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from subscriptions.errors import InvalidSubscription
+from subscriptions.examples import of_delivery
 from subscriptions.handlers.configs import config_schema
 from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Delivery, ExternalConnection
+from subscriptions.relay import relay_all
+from subscriptions.routing import Router
 from subscriptions.services import create_subscription
 from tests.subscriptions.conftest import Sql
 from tests.subscriptions.sync.fakes import FakeXero
@@ -73,3 +77,21 @@ def test_a_table_whose_name_says_no_entity_needs_one(
     subscribe_to("party", provider="xero", entity="customer")
     sql("UPDATE party SET name = 'Bob'")
     assert run() == 1
+
+
+def test_the_preview_shows_what_would_be_pushed(
+    xero: FakeXero, customers: str, add: Callable[..., None], sql: Sql
+) -> None:
+    subscribe_to(customers, provider="xero")
+    relay_all(Router())
+    add()
+    sql("UPDATE customer SET name = ''")
+    sql("DELETE FROM customer")
+    relay_all(Router())
+
+    shown = [of_delivery(delivery) for delivery in Delivery.objects.order_by("id")]
+
+    assert shown[0].title == "Push customer c1 at Xero"
+    assert json.loads(shown[0].body)["Name"] == "Ada Ltd"
+    assert "Nothing is pushed to Xero: a record needs a name" in shown[1].title
+    assert xero.calls == []

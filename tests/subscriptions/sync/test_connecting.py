@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
+from subscriptions.handlers.sync.checks import providers_are_set_up
 from subscriptions.handlers.sync.connecting import InvalidConnection, connect
 
 
@@ -22,3 +24,15 @@ def test_a_connection_that_cannot_be_right_is_refused(wrong: dict[str, Any], sai
 
     with pytest.raises(InvalidConnection, match=said):
         connect(**{**good, "refresh_token": "r", **wrong})
+
+
+def test_tokens_never_travel_in_the_clear(settings: Settings) -> None:
+    settings.XERO_API_URL = "http://127.0.0.1:1/api"
+    assert providers_are_set_up() == []
+    settings.XERO_API_URL = "http://xero.example/api"
+    settings.QUICKBOOKS_CLIENT_ID = "app"
+
+    assert [message.id for message in providers_are_set_up()] == [
+        "subscriptions.W010",
+        "subscriptions.E010",
+    ]

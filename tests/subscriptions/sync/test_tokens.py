@@ -7,6 +7,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
@@ -127,6 +128,21 @@ def test_an_endpoint_that_knows_not_the_app_breaks_no_connection(
 
     row.refresh_from_db()
     assert row.status == "active"
+
+
+def test_tokens_of_another_key_break_no_connection(
+    xero: FakeXero, connected: Connected, sql: Sql
+) -> None:
+    row = connected()
+    sealed = Fernet(Fernet.generate_key()).encrypt(b"whatever").decode()
+    sql("UPDATE event_system_connection SET access_token = %s, refresh_token = %s", sealed, sealed)
+
+    with pytest.raises(Unavailable, match="SECRET_KEY and SALT_KEY"):
+        access_token(row.pk, Xero())
+
+    row.refresh_from_db()
+    assert row.status == "active"
+    assert not xero.tokens.entered.is_set()
 
 
 def test_a_removed_connection_is_said_to_be(connected: Connected) -> None:
