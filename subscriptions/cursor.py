@@ -9,6 +9,7 @@ cluster would stop all events for one writer's sake.
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from django.db import connection
 
 from subscriptions.envelope import Envelope
@@ -127,7 +128,7 @@ def read_page(position: Position, *, limit: int) -> list[Envelope]:
     statement = PAGE if position.share.shards == 1 else PAGE_OF_SHARD
     if position.earlier is not None:
         statement = PAGE_LEFT_OVER
-    with connection.cursor() as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(
             statement,
             {
@@ -139,6 +140,8 @@ def read_page(position: Position, *, limit: int) -> list[Envelope]:
                 "shards": position.share.shards,
                 "earlier": position.earlier,
             },
+            prepare=False,
+            binary=True,  # Django's loader takes a time from text, in Python
         )
         return [Envelope(*row) for row in cursor.fetchall()]
 

@@ -5,20 +5,19 @@ of twenty, rows of text would cost more than the matching.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+import psycopg
 import structlog
 from django.conf import settings
+from django.db import connection
 
 from subscriptions.envelope import Envelope
 from subscriptions.handing import Waiting
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Delivery
-from subscriptions.statements import fetch
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 DEEPEST = 10
 
@@ -31,8 +30,9 @@ WITH made AS (
     SELECT e.seq, e.id, e.at, t.id, e.company, t.handler_type, COALESCE(o.status, 'pending'),
         COALESCE(o.error, ''), CASE WHEN t.is_by_record THEN e.record_key END,
         CASE WHEN o.status IS NULL THEN clock_timestamp() + CASE
-            WHEN t.is_by_record AND e.record_key IS NOT NULL THEN COALESCE(t.debounce, %(resend)s)
-            ELSE %(resend)s END END
+            WHEN t.is_by_record AND e.record_key IS NOT NULL
+            THEN COALESCE(t.debounce, %(resend)s::interval)
+            ELSE %(resend)s::interval END END
     FROM unnest(%(events)s::integer[], %(targets)s::integer[])
         WITH ORDINALITY AS m (event, target, number)
     JOIN unnest(%(seqs)s::bigint[], %(ids)s::uuid[], %(times)s::timestamptz[],
@@ -87,53 +87,52 @@ def insert_deliveries(matches: Sequence[Match]) -> list[Waiting]:
 
     A debounced one gets no message: the sweep sends it when its time has come.
     """
-    if not matches:
-        return []
-    events, event_numbers = _numbered([match.event for match in matches])
-    targets, target_numbers = _numbered([match.target for match in matches])
+    return insert_in_turn([matches])
+
+
+def insert_in_turn(parts: Iterable[Sequence[Match]]) -> list[Waiting]:
+    """Insert the deliveries of each part, in a transaction, while the next part is made."""
+    made = []
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        for matches in parts:
+            if matches:
+                cursor = psycopg.Cursor(connection.connection)
+                made.append(cursor.execute(INSERT, _parameters(matches), prepare=False))
+    with connection.wrap_database_errors:
+        return [Waiting._make(row) for cursor in made for row in cursor.fetchall()]
+
+
+def _parameters(matches: Sequence[Match]) -> dict[str, Any]:
+    events = {match.event.seq: match.event for match in matches}
+    targets = {match.target.id: match.target for match in matches}
+    by_record = {target.id for target in targets.values() if target.is_by_record}
+    event_numbers = {seq: number for number, seq in enumerate(events, 1)}
+    target_numbers = {pk: number for number, pk in enumerate(targets, 1)}
     others = [
         (number, *state) for number, match in enumerate(matches, 1) if (state := _state(match))
     ]
-    found = fetch(
-        INSERT,
-        {
-            "resend": settings.DELIVERY_RESEND_AFTER,
-            "events": _array(event_numbers),
-            "targets": _array(target_numbers),
-            "seqs": _array([event.seq for event in events]),
-            "ids": _array([event.id for event in events]),
-            "times": [event.recorded_at for event in events],
-            "companies": [event.company for event in events],
-            "record_keys": [event.record_key for event in events],
-            "subscriptions": _array([target.id for target in targets]),
-            "handler_types": [target.handler_type for target in targets],
-            "by_record": [target.is_by_record for target in targets],
-            "debounces": [target.debounce or None for target in targets],
-            "others": [number for number, _, _ in others],
-            "statuses": [status for _, status, _ in others],
-            "errors": [error for _, _, error in others],
-            "debounced": [target.id for target in targets if target.debounce],
-        },
-    )
-    return [Waiting(*row) for row in found]
-
-
-def _numbered(things: Sequence[T]) -> tuple[list[T], list[int]]:
-    """Return each thing once, and for all of them its number there, from 1."""
-    numbers: dict[int, int] = {}
-    different: list[T] = []
-    found = []
-    for thing in things:
-        number = numbers.get(id(thing))
-        if number is None:
-            different.append(thing)
-            number = numbers[id(thing)] = len(different)
-        found.append(number)
-    return different, found
+    return {
+        "resend": settings.DELIVERY_RESEND_AFTER,
+        "events": _array(event_numbers[match.event.seq] for match in matches),
+        "targets": _array(target_numbers[match.target.id] for match in matches),
+        "seqs": _array(events),
+        "ids": _array(event.id for event in events.values()),
+        "times": _array(event.recorded_at.isoformat() for event in events.values()),
+        "companies": [event.company for event in events.values()],
+        "record_keys": [event.record_key if by_record else None for event in events.values()],
+        "subscriptions": _array(targets),
+        "handler_types": [target.handler_type for target in targets.values()],
+        "by_record": [target.id in by_record for target in targets.values()],
+        "debounces": [target.debounce or None for target in targets.values()],
+        "others": [number for number, _, _ in others],
+        "statuses": [str(status) for _, status, _ in others],
+        "errors": [error for _, _, error in others],
+        "debounced": [target.id for target in targets.values() if target.debounce],
+    }
 
 
 def _array(values: Iterable[object]) -> str:
-    """Return the text of an array of numbers or UUIDs: psycopg would look at each of them."""
+    """Return the text of an array of numbers, UUIDs or times; psycopg would look at each one."""
     return "{" + ",".join(map(str, values)) + "}"
 
 

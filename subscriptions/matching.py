@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from subscriptions.envelope import Envelope
@@ -19,6 +20,7 @@ from subscriptions.patterns import Pattern, compile_filter
 
 TRUNCATE = "TRUNCATE"
 GLOB_CHARACTERS = frozenset("*?[")
+BY_ID = attrgetter("id")
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,28 @@ def is_glob(event_type: str) -> bool:
 
 
 @dataclass
+class _Shelf:
+    """Subscriptions of one kind: `certain` get what led here, `asked` if their filters say so."""
+
+    certain: list[Target] = field(default_factory=list)
+    asked: list[Target] = field(default_factory=list)
+
+    def all(self) -> Iterator[Target]:
+        yield from self.certain
+        yield from self.asked
+
+    def matching(self, event: Envelope) -> list[Target]:
+        if not self.asked:
+            return self.certain
+        return self.certain + [one for one in self.asked if one.pattern.matches(event)]
+
+
+@dataclass
 class _Bucket:
     """Subscriptions that differ in their filters only."""
 
-    unconditional: list[Target] = field(default_factory=list)
-    indexed: dict[Path, dict[Scalar, list[Target]]] = field(default_factory=dict)
+    others: _Shelf = field(default_factory=_Shelf)
+    indexed: dict[Path, dict[Scalar, _Shelf]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, targets: list[Target]) -> "_Bucket":
@@ -61,24 +80,25 @@ class _Bucket:
         bucket = cls()
         for target, atoms in found:
             if not atoms:
-                bucket.unconditional.append(target)
+                (bucket.others.asked if target.filter else bucket.others.certain).append(target)
                 continue
             path, value = min(atoms, key=lambda atom: shared[atom])
-            bucket.indexed.setdefault(path, {}).setdefault(value, []).append(target)
+            shelf = bucket.indexed.setdefault(path, {}).setdefault(value, _Shelf())
+            (shelf.certain if target.pattern.is_one_equality else shelf.asked).append(target)
         return bucket
 
     def all(self) -> Iterator[Target]:
-        yield from self.unconditional
+        yield from self.others.all()
         for by_value in self.indexed.values():
-            for targets in by_value.values():
-                yield from targets
+            for shelf in by_value.values():
+                yield from shelf.all()
 
-    def candidates(self, event: Envelope) -> Iterator[Target]:
-        yield from self.unconditional
+    def matching(self, event: Envelope) -> Iterator[Target]:
+        yield from self.others.matching(event)
         for path, by_value in self.indexed.items():
             value = value_at(event.document, path)
-            if value is not None:
-                yield from by_value.get(value, ())
+            if value is not None and (shelf := by_value.get(value)) is not None:
+                yield from shelf.matching(event)
 
 
 Place = tuple[str, str]  # ("table", name) or ("type", name)
@@ -115,14 +135,8 @@ class Matcher:
         """
         if event.operation == TRUNCATE:
             return self._truncates.get(event.table or "", [])
-        found: list[Target] = []
-        for bucket in self._buckets(event):
-            found += (
-                target
-                for target in bucket.candidates(event)
-                if not target.filter or target.pattern.matches(event)
-            )
-        found.sort(key=lambda target: target.id)
+        found = [target for bucket in self._buckets(event) for target in bucket.matching(event)]
+        found.sort(key=BY_ID)
         return found
 
     def addressed(self, event: Envelope) -> list[Target]:
@@ -130,7 +144,7 @@ class Matcher:
         if event.operation == TRUNCATE:
             return self._truncates.get(event.table or "", [])
         found = [target for bucket in self._buckets(event) for target in bucket.all()]
-        found.sort(key=lambda target: target.id)
+        found.sort(key=BY_ID)
         return found
 
     def _buckets(self, event: Envelope) -> Iterator[_Bucket]:

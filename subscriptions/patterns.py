@@ -108,6 +108,14 @@ class Pattern:
                 yield condition.atom
 
     @property
+    def is_one_equality(self) -> bool:
+        """Whether what has the pattern's atom matches: there is nothing else to ask."""
+        if len(self.conditions) != 1:
+            return False
+        [only] = self.conditions
+        return only.atom is not None and not only.of_change
+
+    @property
     def asks_for_changes(self) -> bool:
         return any(condition.of_change for condition in self.conditions)
 

@@ -13,12 +13,13 @@ from django.db import transaction
 from subscriptions import cursor, handing, runs
 from subscriptions.cursor import Glance
 from subscriptions.envelope import Envelope
-from subscriptions.fanout import insert_deliveries, matched
+from subscriptions.fanout import insert_in_turn, matched
 from subscriptions.handing import Waiting
 from subscriptions.routing import Router
 from subscriptions.shards import WHOLE, Share
 
 PAGE_SIZE = 1000
+PART = 250  # of a page, inserted while the next one is matched
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def relay_once(
         waiting: list[Waiting] = []
         if events:
             router.refresh()
-            waiting = insert_deliveries(matched(router.matcher, events))
+            parts = (events[first : first + PART] for first in range(0, len(events), PART))
+            waiting = insert_in_turn(matched(router.matcher, part) for part in parts)
             runs.offer(events)
         _move_on(share, events, limit)
     router.note_verdicts()
