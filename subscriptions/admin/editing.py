@@ -106,7 +106,7 @@ class EditingPages(SubscriptionPages):
                 (f"What happens: {name}", {"fields": ("shown_config",)}),
                 ("How it is delivered", {"fields": DELIVERY}),
             ]
-        own = [] if handler is None else form_for(handler, obj).config_fields
+        own = [] if handler is None else form_for(handler, obj).handler_fields
         told = description(handler) if handler else "No code here registers this type."
         return [
             (None, {"fields": (*who, "handler_type")}),

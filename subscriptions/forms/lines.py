@@ -21,6 +21,9 @@ class DocumentField(forms.JSONField):
     def bound_data(self, data: Any, initial: Any) -> Any:
         return None if data is None else InvalidJSONInput(data)
 
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
 
 class LinesField(forms.Field):
     """A list of texts, one in each line."""

@@ -47,7 +47,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
     valid: it looks what the filter would have met, `trial`, and is shown again.
     """
 
-    config_fields: ClassVar[tuple[ConfigField, ...]] = ()
+    handler_fields: ClassVar[tuple[ConfigField, ...]] = ()
     handler: ClassVar[Handler | None] = None
     company_fixed: ClassVar[str | None] = None
     is_trial: ClassVar[bool] = False
@@ -121,7 +121,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for found in self.config_fields:
+        for found in self.handler_fields:
             if found.name in self.fields and not found.is_secret and found.key in self._kept:
                 self.initial[found.name] = self._kept[found.key]
         if isinstance(table := self.fields.get("table"), forms.ChoiceField):
@@ -159,7 +159,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
     def _config(self) -> dict[str, Any]:
         values = {
             found.key: found.value(self.cleaned_data.get(found.name), self._kept)
-            for found in self.config_fields
+            for found in self.handler_fields
         }
         return {key: value for key, value in values.items() if value is not OMITTED}
 
@@ -218,7 +218,7 @@ def form_for(
     config = subscription.config if subscription and is_same else {}
     own = () if handler is None else tuple(config_fields(handler, config))
     members: dict[str, Any] = {
-        "config_fields": own,
+        "handler_fields": own,
         "handler": handler,
         "company_fixed": company_fixed,
         "is_trial": is_trial,

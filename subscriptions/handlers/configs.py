@@ -50,7 +50,7 @@ def description(handler: Handler) -> str:
     kind = type(handler)
     text = kind.__dict__.get("__doc__") or getattr(sys.modules[kind.__module__], "__doc__", None)
     first, _, _ = inspect.cleandoc(text or "").partition("\n\n")
-    told = " ".join(first.split()).removeprefix(f"{handler.name}: ")
+    told = " ".join(first.split()).removeprefix(f"{handler.name}: ").replace("`", "")
     return told[:1].upper() + told[1:]
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
+from django.urls import resolve
 
 from subscriptions.handlers import contract
 from subscriptions.models import Delivery, Subscription
@@ -37,6 +39,7 @@ FAX = {
     "config_duplex": "on",
     "config_copies_to": "one\n two \n\n",
     "config_days": ["mon"],
+    "config_fields": "total",
     "config_labels": "to: The office: second floor",
     "config_tray": '{"upper": 3}',
     "config_pin": "pin-4711",
@@ -47,8 +50,11 @@ FAX = {
 @pytest.fixture
 def fax_app() -> Iterator[Any]:
     """Install an app whose only file is handlers.py."""
+    site = admin.site
+    resolve(ADD)  # the routes of the site that there is: unfold makes another when apps change
     with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, FAX_APP]):
         yield sys.modules[f"{FAX_APP}.handlers"]
+    admin.site = admin.sites.site = site
     del contract._handlers["FAX"]
     del sys.modules[f"{FAX_APP}.handlers"]
 
@@ -91,6 +97,7 @@ def test_a_type_added_by_one_file_has_its_own_form_is_stored_and_delivered(
         "pages": 2,
         "copies_to": ["one", "two"],
         "days": ["mon"],
+        "fields": ["total"],
         "labels": {"to": "The office: second floor"},
         "tray": {"upper": 3},
         "pin": "pin-4711",

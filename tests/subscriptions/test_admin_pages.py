@@ -62,6 +62,28 @@ def test_the_page_shows_recent_deliveries_and_how_many_arrived(
     assert "very-secret" not in page
 
 
+def test_the_list_shows_states_and_how_many_arrived(
+    operator: Client, hook: int, sql: Sql, messages: Messages
+) -> None:
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 3) n")
+    relay_all(Router())
+    delivery.deliver(messages.ids)
+    sql("UPDATE event_system_delivery SET status = 'dead' WHERE id = %s", messages.ids[0])
+    address = reverse("admin:subscriptions_subscription_changelist")
+
+    active = text(operator.get(address))
+    sql(
+        "INSERT INTO event_system_gate (subscription_id, open_until) VALUES (%s, now())"
+        " ON CONFLICT (subscription_id) DO UPDATE SET open_until = now()",
+        hook,
+    )
+    broken = text(operator.get(address))
+
+    assert "66.7 %" in active
+    assert ">active<" in active
+    assert ">breaker open<" in broken
+
+
 def test_the_page_says_what_keeps_deliveries_back(operator: Client, hook: int, sql: Sql) -> None:
     sql(
         "UPDATE event_system_subscription SET active = false, paused_at = now(),"

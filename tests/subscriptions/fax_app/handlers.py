@@ -21,6 +21,7 @@ class FaxHandler(Handler):
         copies_to: list[str] = []
         days: list[Literal["mon", "tue"]] = []
         labels: dict[str, str] = {}
+        fields: list[str] | None = None  # a name that the form might use itself
         tray: dict[str, Annotated[int, Field(ge=0)]] | None = None
         pin: SecretStr | None = None
         accounts: dict[str, str] = Field(default_factory=dict, repr=False)
