@@ -1,4 +1,6 @@
-"""`make faults ARGS="--minutes 10 --seed 7"`: histories, seed after seed, until time is up."""
+"""`make faults ARGS="--minutes 10 --seed 7"`: histories, seed after seed, until time is up; then
+the outbox, under a relay that is killed.
+"""
 
 import argparse
 import os
@@ -13,6 +15,7 @@ from counterpoint.embedded.application import prepare
 from tests.services import SETTINGS
 
 SECONDS, RUNS = 20.0, 40
+EVENTS, KILLS = 100_000, 10
 
 
 def main() -> int:
@@ -26,9 +29,9 @@ def main() -> int:
         while True:
             if not _play(services, seed, options):
                 return 1
-            seed += 1
             if time.monotonic() >= deadline:
-                return 0
+                return 0 if _play_outbox(services, seed, options) else 1
+            seed += 1
 
 
 def _play(services: EmbeddedServices, seed: int, options: argparse.Namespace) -> bool:
@@ -53,6 +56,24 @@ def _play(services: EmbeddedServices, seed: int, options: argparse.Namespace) ->
     return not outcome.violations
 
 
+def _play_outbox(services: EmbeddedServices, seed: int, options: argparse.Namespace) -> bool:
+    """Play the outbox on empty tables, print what it came to and return whether all was well."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from tests.faults.outbox.play import OutboxPlay
+
+    if not options.events:
+        return True
+    connection.close()
+    call_command("flush", verbosity=0, interactive=False)
+    began = time.monotonic()
+    play = OutboxPlay(services, dict(os.environ), seed=seed, events=options.events, kills=KILLS)
+    outcome = play.play()
+    print(f"outbox, {outcome}: {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+    return not outcome.violations
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument(
@@ -61,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of trouble per history")
     parser.add_argument("--runs", type=int, default=RUNS, help="workflow runs per history")
+    parser.add_argument("--events", type=int, default=EVENTS, help="of the outbox; 0 leaves it out")
     return parser.parse_args()
 
 
