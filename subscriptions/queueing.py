@@ -20,47 +20,53 @@ RETURNING d.id
 """
 
 
-def _by_subscription(status: str) -> str:
-    """Return a WITH that finds the subscriptions which have some, by a probe of the index each."""
+def _subscriptions_with(condition: str, *, unless: str) -> str:
+    """Return a query for the subscriptions that have such deliveries, by a probe of the index each,
+    and of which `unless` is not true.
+    """
     return f"""
 WITH RECURSIVE found AS (
-    (SELECT subscription_id FROM event_system_delivery WHERE status = '{status}'
+    (SELECT subscription_id FROM event_system_delivery WHERE {condition}
      ORDER BY subscription_id LIMIT 1)
     UNION ALL
     SELECT (SELECT d.subscription_id FROM event_system_delivery d
-            WHERE d.status = '{status}' AND d.subscription_id > found.subscription_id
+            WHERE {condition} AND d.subscription_id > found.subscription_id
             ORDER BY d.subscription_id LIMIT 1)
     FROM found WHERE found.subscription_id IS NOT NULL
-)"""  # noqa: S608 - constants
+)
+SELECT subscription_id FROM found
+WHERE subscription_id IS NOT NULL AND NOT EXISTS (SELECT FROM {unless})
+"""  # noqa: S608 - constants
 
 
-# What the breaker stopped (`due_at` is NULL) where it is shut no longer.
-RELEASE_QUEUED = f"""
-{_by_subscription("queued")}
+SHUT = "status = 'queued' AND due_at IS NULL"
+HELD = "status = 'held'"
+
+# What the breaker stopped where it is open no longer; what was held where the subscription is not
+# paused any more.
+WITH_FREED = {
+    SHUT: _subscriptions_with(
+        SHUT,
+        unless="event_system_gate g WHERE g.subscription_id = found.subscription_id"
+        " AND g.open_until IS NOT NULL",
+    ),
+    HELD: _subscriptions_with(
+        HELD,
+        unless="event_system_subscription s WHERE s.id = found.subscription_id"
+        " AND s.paused_at IS NOT NULL",
+    ),
+}
+
+
+def _free(condition: str) -> str:
+    return f"""
 UPDATE event_system_delivery d SET status = 'pending', error = '', due_at = clock_timestamp()
-WHERE (d.id, d.event_at) IN (
-    SELECT q.id, q.event_at FROM found
-    JOIN event_system_delivery q ON q.subscription_id = found.subscription_id
-        AND q.status = 'queued' AND q.due_at IS NULL
-    WHERE NOT EXISTS (
-        SELECT FROM event_system_gate g
-        WHERE g.subscription_id = found.subscription_id AND g.open_until IS NOT NULL)
-    ORDER BY q.event_seq LIMIT %s FOR NO KEY UPDATE OF q SKIP LOCKED)
+FROM (
+    SELECT id, event_at FROM event_system_delivery WHERE subscription_id = %s AND {condition}
+    ORDER BY event_seq LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) AS next
+WHERE d.id = next.id AND d.event_at = next.event_at
 """  # noqa: S608 - constants
 
-# What was held where the subscription is not paused any more.
-RELEASE_HELD = f"""
-{_by_subscription("held")}
-UPDATE event_system_delivery d SET status = 'pending', due_at = clock_timestamp()
-WHERE (d.id, d.event_at) IN (
-    SELECT h.id, h.event_at FROM found
-    JOIN event_system_delivery h ON h.subscription_id = found.subscription_id
-        AND h.status = 'held'
-    WHERE NOT EXISTS (
-        SELECT FROM event_system_subscription s
-        WHERE s.id = found.subscription_id AND s.paused_at IS NOT NULL)
-    ORDER BY h.event_seq LIMIT %s FOR NO KEY UPDATE OF h SKIP LOCKED)
-"""  # noqa: S608 - constants
 
 # After the pause one delivery goes out to see whether the receiver is well.
 SEND_PROBES = """
@@ -99,8 +105,14 @@ def call(subscription_id: int, *, limit: int) -> list[int]:
 
 
 def release(*, limit: int) -> int:
-    """Make pending what nothing stops any more; return how many that were."""
-    return execute(RELEASE_QUEUED, [limit]) + execute(RELEASE_HELD, [limit])
+    """Make pending what nothing stops any more, of each subscription so many at most; return how
+    many that were.
+    """
+    return sum(
+        execute(_free(condition), [pk, limit])
+        for condition, query in WITH_FREED.items()
+        for (pk,) in fetch(query, [])
+    )
 
 
 def send_probes(*, lease: timedelta, now: datetime | None = None) -> int:

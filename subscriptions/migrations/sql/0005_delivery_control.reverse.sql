@@ -10,6 +10,7 @@ DROP TABLE public.event_system_gate;
 DROP INDEX public.event_system_delivery_due;
 DROP INDEX public.event_system_delivery_failed;
 DROP INDEX public.event_system_delivery_batch;
+DROP INDEX public.event_system_delivery_shut;
 DROP INDEX public.event_system_delivery_stopped;
 DROP INDEX public.event_system_delivery_record;
 UPDATE public.event_system_delivery SET status = CASE status

@@ -20,6 +20,9 @@ CREATE INDEX event_system_delivery_record
 CREATE INDEX event_system_delivery_stopped
     ON public.event_system_delivery (subscription_id, status, event_seq)
     WHERE status IN ('held', 'queued');
+-- What an open breaker has stopped.
+CREATE INDEX event_system_delivery_shut ON public.event_system_delivery (subscription_id, event_seq)
+    WHERE status = 'queued' AND due_at IS NULL;
 CREATE INDEX event_system_delivery_batch ON public.event_system_delivery (batch_id)
     WHERE batch_id IS NOT NULL AND status = 'pending';
 -- What a replay finds.
