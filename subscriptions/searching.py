@@ -27,7 +27,11 @@ RANKS = (
     "document @@ %(words)s::tsquery",
     "document @@ %(prefixes)s::tsquery",
 )
+TITLE_RANKS = 3  # the first so many ask for the title alone
 ENOUGH = 1000  # candidates to sort
+# A beginning of so few letters is likely to be among the newest, and long to look up in the index:
+# all the words that begin so are there.
+SHORT = 2
 
 # The two ways to the newest of those that match. With ORDER BY and LIMIT in one, the planner takes
 # the index of the newest for rare words as well, and reads all of it.
@@ -40,6 +44,12 @@ SELECT id, "table", record_key, count(*) OVER () FROM (
 FREQUENT = """
 SELECT id, "table", record_key FROM event_system_search_entry
 WHERE {scope} AND NOT is_removed AND {rank} ORDER BY changed_at DESC, id DESC LIMIT %(wanted)s
+"""
+DENSE = """
+SELECT id, "table", record_key FROM (
+    SELECT id, "table", record_key, document FROM event_system_search_entry
+    WHERE {scope} AND NOT is_removed ORDER BY changed_at DESC, id DESC LIMIT %(enough)s
+) AS newest WHERE {rank} LIMIT %(wanted)s
 """
 # The second condition says nothing more, but its cost keeps the planner from asking every row.
 ALIKES = """
@@ -88,9 +98,8 @@ def search(
     """Find the company's records with all the words of the text, or words that begin so.
 
     A title that is the text comes first, then titles with the words, with words that begin so,
-    then the same of title and body; where all these do not fill the page, titles that are
-    spelled alike. The company None has what belongs to no company. Two to twelve queries, each
-    by an index.
+    then the same of title and body; where no title matches, those that are spelled alike. The
+    company None has what belongs to no company. Two to twelve queries, each by an index.
 
     Raises ValueError for a limit or an offset out of range.
     """
@@ -110,6 +119,7 @@ def search(
         "title_prefixes": query(asked, prefix=True, title=True),
         "words": query(asked, prefix=False, title=False),
         "prefixes": query(asked, prefix=True, title=False),
+        "is_short": min(map(len, asked)) <= SHORT,
         "enough": ENOUGH,
         # Twice as many: two subscriptions may have indexed one record.
         "wanted": 2 * (limit + offset),
@@ -126,15 +136,20 @@ def search(
 def _best(cursor: Any, scope: str, given: Mapping[str, Any], *, enough: int) -> list[int]:
     """Return the ids of the entries that match, the best first, one for each record."""
     found: dict[tuple[str, str], int] = {}
-    for rank in RANKS:
+    has_title = False
+    for number, rank in enumerate(RANKS):
         for pk, table, record_key in _newest(cursor, scope, rank, given):
             found.setdefault((table, record_key), pk)
         if len(found) >= enough:
             return list(found.values())[:enough]
-    cursor.execute("SELECT set_config('pg_trgm.word_similarity_threshold', %s, true)", [str(ALIKE)])
-    cursor.execute(ALIKES.format(scope=scope), given)
-    for pk, table, record_key in cursor.fetchall():
-        found.setdefault((table, record_key), pk)
+        has_title = has_title or (number < TITLE_RANKS and bool(found))
+    if not has_title:
+        cursor.execute(
+            "SELECT set_config('pg_trgm.word_similarity_threshold', %s, true)", [str(ALIKE)]
+        )
+        cursor.execute(ALIKES.format(scope=scope), given)
+        for pk, table, record_key in cursor.fetchall():
+            found.setdefault((table, record_key), pk)
     return list(found.values())[:enough]
 
 
@@ -142,6 +157,11 @@ def _newest(
     cursor: Any, scope: str, rank: str, given: Mapping[str, Any]
 ) -> list[tuple[int, str, str]]:
     """Return id, table and record of what is of the rank or better, the newest first."""
+    if given["is_short"] and "prefixes" in rank:
+        cursor.execute(DENSE.format(scope=scope, rank=rank), given)
+        rows = cursor.fetchall()
+        if len(rows) == given["wanted"]:
+            return [row[:3] for row in rows]
     cursor.execute(RARE.format(scope=scope, rank=rank), given)
     rows = cursor.fetchall()
     if rows and rows[0][3] >= ENOUGH:

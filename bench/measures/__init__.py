@@ -9,6 +9,7 @@ from bench.measures import (
     idle,
     limit,
     process,
+    searching,
     starting,
     steps,
     webhooks,
@@ -32,4 +33,5 @@ MEASURES: dict[str, Measurement] = {
     "capture": capture.single,
     "bulk": capture.bulk,
     "webhooks": webhooks.measure,
+    "search": searching.measure,
 }

@@ -65,8 +65,8 @@ def test_the_better_match_comes_first_and_of_equals_the_newer(add: Add) -> None:
         "Acmenia",
         "Whole",
         "Begun",
-        "Ackme",
     ]
+    assert titles("acmme") == ["The Acme", "Acme Ltd", "Acme", "Acmenia", "Ackme"]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,8 @@ def test_every_rank_is_read_from_an_index_among_twenty_thousand(
     assert titles(wanted)[0] == titles(mistyped)[0] == wanted
     assert titles("limited", limit=2)[0].endswith("limited")
     assert "event_system_search_entry_newest" in "".join(explained("limited"))
+    assert titles("l", limit=2) == titles("limited", limit=2)
+    assert "event_system_search_entry_newest" in explained("l")[2]
 
 
 def explained(text: str) -> list[str]:
