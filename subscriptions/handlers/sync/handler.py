@@ -125,6 +125,7 @@ def _outcome(item: Item, result: str | SyncFailed, duration: timedelta) -> Outco
         item,
         str(result),
         permanent=result.permanent,
+        retry_after=result.retry_after,
         status_code=result.status_code,
         response=result.response,
         duration=duration,

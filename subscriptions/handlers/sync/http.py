@@ -9,11 +9,13 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
 from subscriptions.handlers.sync.errors import Unavailable
+from subscriptions.handlers.webhook import parse_retry_after
 
 TIME_LIMIT_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
@@ -38,6 +40,10 @@ class Reply:
         except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        return parse_retry_after(self.headers.get("retry-after"), now=datetime.now(tz=UTC))
 
     @property
     def kept(self) -> str:

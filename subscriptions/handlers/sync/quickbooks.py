@@ -6,7 +6,7 @@ employees together.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +25,6 @@ from subscriptions.handlers.sync.errors import (
 from subscriptions.handlers.sync.http import Reply
 from subscriptions.handlers.sync.pacing import Pace
 from subscriptions.handlers.sync.providers import Caller, External, OAuthApp, Parts, Payload
-from subscriptions.handlers.webhook import parse_retry_after
 
 MINOR_VERSION = "75"
 RESOURCES = {"customer": "Customer", "supplier": "Vendor"}
@@ -94,6 +93,7 @@ class QuickBooks:
             f"QuickBooks: {said or f'HTTP {reply.status}'}",
             status_code=reply.status,
             response=reply.kept,
+            retry_after=reply.retry_after,
         )
 
     def payload(self, entity: str, parts: Parts) -> Payload:
@@ -189,10 +189,9 @@ def _lowered(value: Any) -> dict[str, Any]:
 
 
 def _throttled(reply: Reply) -> Throttled:
-    wait = parse_retry_after(reply.headers.get("retry-after"), now=datetime.now(tz=UTC))
     return Throttled(
         "QuickBooks takes no more calls for now",
         status_code=429,
         response=reply.kept,
-        retry_after=wait or WITHOUT_RETRY_AFTER,
+        retry_after=reply.retry_after or WITHOUT_RETRY_AFTER,
     )

@@ -6,7 +6,7 @@ is linked to the same contact, which is archived when neither of them is left.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +25,6 @@ from subscriptions.handlers.sync.fields import ENTITY_FIELDS
 from subscriptions.handlers.sync.http import Reply
 from subscriptions.handlers.sync.pacing import Pace
 from subscriptions.handlers.sync.providers import Caller, External, OAuthApp, Parts, Payload
-from subscriptions.handlers.webhook import parse_retry_after
 
 TEXTS = {
     "name": "Name",
@@ -82,6 +81,7 @@ class Xero:
             f"Xero: {problem or f'HTTP {reply.status}'}",
             status_code=reply.status,
             response=reply.kept,
+            retry_after=reply.retry_after,
         )
 
     def payload(self, entity: str, parts: Parts) -> Payload:
@@ -172,12 +172,11 @@ def _problem(reply: Reply) -> str | None:
 
 def _throttled(reply: Reply) -> Throttled:
     limit = reply.headers.get("x-rate-limit-problem", "")
-    wait = parse_retry_after(reply.headers.get("retry-after"), now=datetime.now(tz=UTC))
     return Throttled(
         f"Xero takes no more calls for now{f' (limit: {limit})' if limit else ''}",
         status_code=429,
         response=reply.kept,
-        retry_after=wait or WITHOUT_RETRY_AFTER,
+        retry_after=reply.retry_after or WITHOUT_RETRY_AFTER,
     )
 
 

@@ -170,7 +170,9 @@ def test_records_beyond_the_rate_get_a_place_each_and_go_out_then(
 def test_a_provider_that_fails_is_left_alone_for_the_rest_of_the_batch(
     together: None, synced: FakeXero, add: Callable[..., None], run: Callable[[], int]
 ) -> None:
-    synced.faults = [lambda request: Response("<html>down</html>", 503)] * 9
+    synced.faults = [
+        lambda request: Response("<html>down</html>", 503, headers={"Retry-After": "120"})
+    ]
     for number in range(3):
         add(f"c{number}", name=f"Ada {number}")
 
@@ -178,6 +180,8 @@ def test_a_provider_that_fails_is_left_alone_for_the_rest_of_the_batch(
 
     assert len(synced.calls) == 1
     assert set(Delivery.objects.values_list("status", "error")) == {("retrying", "Xero: HTTP 503")}
+    late = Delivery.objects.filter(due_at__gt=Now() + timedelta(seconds=100))
+    assert late.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)
