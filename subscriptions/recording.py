@@ -146,7 +146,7 @@ def record(done: Sequence[Done]) -> list[int]:
         mine = _record(done, verdicts)
         _insert_attempts([one.attempt() for one in done if not one.outcome.is_postponed])
         counted = [one for one in done if one.claim.id in mine]
-        _note(counted)
+        hopeless = _note(counted)
         ended = {
             (one.claim.subscription_id, one.claim.record_key)
             for one, (status, _, _) in zip(done, verdicts, strict=True)
@@ -155,6 +155,9 @@ def record(done: Sequence[Done]) -> list[int]:
             and status not in (Status.RETRYING, Status.QUEUED)
         }
         promoted = promote(ended, known)
+    # After the commit: it locks the subscription, whose writers wait for the breaker's row.
+    for pk in hopeless:
+        disabling.disable(pk, reason="its deliveries have failed for 5 days")
     for one in counted:
         if one.outcome.gone:  # 410: the receiver wants nothing any more
             disabling.disable(one.claim.subscription_id, reason="the receiver answered 410 Gone")
@@ -198,9 +201,9 @@ def _insert_attempts(attempts: Sequence[DeliveryAttempt]) -> None:
     )
 
 
-def _note(done: Sequence[Done]) -> None:
+def _note(done: Sequence[Done]) -> list[int]:
     """Carry the tries into the breakers. What only this event's data caused is no sign of health
-    or illness of the receiver.
+    or illness of the receiver. Returns the subscriptions that have failed for too long.
     """
     tried = [one for one in done if not one.outcome.is_postponed]
     telling = [one for one in tried if one.is_delivered or not one.outcome.permanent]
@@ -208,11 +211,13 @@ def _note(done: Sequence[Done]) -> None:
     well = sorted({one.claim.subscription_id for one in telling} - failing)
     if well:
         execute(CLOSE_BREAKERS, [well])
-    if failing:
-        _note_failures(sorted(failing), sorted(telling, key=lambda one: one.ended))
+    return _note_failures(sorted(failing), sorted(telling, key=lambda one: one.ended))
 
 
-def _note_failures(failing: Sequence[int], telling: Sequence[Done]) -> None:
+def _note_failures(failing: Sequence[int], telling: Sequence[Done]) -> list[int]:
+    if not failing:
+        return []
+    hopeless = []
     breakers, now = _breakers(failing)
     for pk in failing:
         before = breaker = breakers.get(pk, Breaker())
@@ -223,7 +228,8 @@ def _note_failures(failing: Sequence[int], telling: Sequence[Done]) -> None:
         if breaker.openings > before.openings:
             log.warning("breaker_opened", subscription=pk, failures=breaker.failures)
         if breaker.is_hopeless(now=now):
-            disabling.disable(pk, reason="its deliveries have failed for 5 days")
+            hopeless.append(pk)
+    return hopeless
 
 
 def _breakers(failing: Sequence[int]) -> tuple[Mapping[int, Breaker], datetime]:
