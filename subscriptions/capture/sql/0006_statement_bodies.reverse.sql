@@ -30,13 +30,11 @@ ALTER FUNCTION public.event_system_generate_rows(regclass, text, text, text[], t
     RENAME TO event_system_generate;
 ALTER TABLE public.event_system_watch DROP COLUMN suffix, DROP COLUMN former_names;
 DROP FUNCTION public.event_system_statement_update(
-    text, text, text, text, text, text, text, text, text, text);
+    text, text, text, text, text, text, text, text[], text[]);
 DROP FUNCTION public.event_system_any_wanted(text, text, text, text);
 DROP FUNCTION public.event_system_statement_of_rows(text, text, text, text[], text, text, text[], text[]);
 DROP FUNCTION public.event_system_tell(text, text, text, text, text, text, text);
-DROP FUNCTION public.event_system_pairs(text);
+DROP FUNCTION public.event_system_pairs(text, text[], text[]);
 DROP FUNCTION public.event_system_company_of(text, text);
-DROP FUNCTION public.event_system_rows_differ(text, text, text[], text[]);
-DROP FUNCTION public.event_system_kept_row(text, text[], text[]);
-DROP FUNCTION public.event_system_row_json(text, text[], text[]);
+DROP FUNCTION public.event_system_shown(text, text[], text[]);
 DROP FUNCTION public.event_system_wanted_of(text, text, text);

@@ -13,29 +13,13 @@ RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
         public.event_system_wanted(table_name, 'statement', operation, 'NULL::pg_catalog.text'))
 $$;
 
--- Return the SQL for a row's JSON: of the whole row where nothing is hidden, else of the columns kept.
-CREATE FUNCTION public.event_system_row_json(prefix text, kept text[], hidden text[]) RETURNS text
+-- Return the SQL of a transition table's rows without what is hidden: a wide column that is left out is not
+-- read either.
+CREATE FUNCTION public.event_system_shown(rows text, kept text[], hidden text[]) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN cardinality(hidden) = 0 THEN format('pg_catalog.row_to_json(%s)', prefix)
-    ELSE format(
-        '(SELECT pg_catalog.row_to_json(event_system_kept) FROM (SELECT %s) AS event_system_kept)',
-        (SELECT string_agg(format('(%s).%I', prefix, k), ', ') FROM unnest(kept) AS k)) END
-$$;
-
--- Return the SQL of what is shown of a row, as one value. Between two row constructors *<> would be applied
--- column by column; hence the cast.
-CREATE FUNCTION public.event_system_kept_row(prefix text, kept text[], hidden text[]) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN cardinality(hidden) = 0 THEN prefix
-    ELSE format('ROW(%s)::pg_catalog.record',
-        (SELECT string_agg(format('(%s).%I', prefix, k), ', ') FROM unnest(kept) AS k)) END
-$$;
-
--- Return the SQL that asks whether two rows differ in what is shown.
-CREATE FUNCTION public.event_system_rows_differ(one text, other text, kept text[], hidden text[]) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('%s OPERATOR(pg_catalog.*<>) %s', public.event_system_kept_row(one, kept, hidden),
-        public.event_system_kept_row(other, kept, hidden))
+    SELECT CASE WHEN cardinality(hidden) = 0 THEN rows
+    ELSE format('(SELECT %1$s FROM %2$s) AS %2$s',
+        (SELECT string_agg(quote_ident(k), ', ') FROM unnest(kept) AS k), rows) END
 $$;
 
 -- Return the SQL of a row's company, in the default collation as interest has it.
@@ -47,16 +31,18 @@ $$;
 
 -- Return the SQL of the rows before and after, side by side. Both transition tables are filled row by row in
 -- one order (trigger.c, AfterTriggerSaveEvent), so their places pair them also where a key has changed or
--- there is none.
-CREATE FUNCTION public.event_system_pairs(company text) RETURNS text
+-- there is none. *<> then compares the stored bytes: it knows every type.
+CREATE FUNCTION public.event_system_pairs(company text, kept text[], hidden text[]) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format(
         '(SELECT pg_catalog.row_number() OVER () AS place, event_system_old AS r, %s AS company'
-        ' FROM event_system_old) AS before'
+        ' FROM %s) AS before'
         ' JOIN (SELECT pg_catalog.row_number() OVER () AS place, event_system_new AS r, %s AS company'
-        ' FROM event_system_new) AS after ON after.place OPERATOR(pg_catalog.=) before.place',
+        ' FROM %s) AS after ON after.place OPERATOR(pg_catalog.=) before.place',
         public.event_system_company_of('event_system_old', company),
-        public.event_system_company_of('event_system_new', company))
+        public.event_system_shown('event_system_old', kept, hidden),
+        public.event_system_company_of('event_system_new', company),
+        public.event_system_shown('event_system_new', kept, hidden))
 $$;
 
 CREATE FUNCTION public.event_system_tell(
@@ -87,9 +73,9 @@ END $body$,
         public.event_system_tell(
             table_name, quote_literal(operation), public.event_system_company_of(rows, company),
             public.event_system_key(rows, keys),
-            CASE operation WHEN 'INSERT' THEN public.event_system_row_json(rows, kept, hidden) ELSE 'NULL' END,
-            CASE operation WHEN 'DELETE' THEN public.event_system_row_json(rows, kept, hidden) ELSE 'NULL' END,
-            format('%s WHERE %s AND %s', rows,
+            CASE operation WHEN 'INSERT' THEN format('pg_catalog.row_to_json(%s)', rows) ELSE 'NULL' END,
+            CASE operation WHEN 'DELETE' THEN format('pg_catalog.row_to_json(%s)', rows) ELSE 'NULL' END,
+            format('%s WHERE %s AND %s', public.event_system_shown(rows, kept, hidden),
                 CASE WHEN company IS NULL THEN 'true'
                 ELSE format('%s IS NOT NULL', public.event_system_company_of(rows, company)) END,
                 public.event_system_wanted_of(
@@ -106,7 +92,7 @@ $$;
 -- The looks at one side alone come before the rows are paired: most statements end there.
 CREATE FUNCTION public.event_system_statement_update(
     table_name text, company text, count_skipped text, unmoved text, old_key_exists text, new_key text,
-    old_key text, new_json text, old_json text, changed text
+    old_key text, kept text[], hidden text[]
 ) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT format($body$
 BEGIN
@@ -124,14 +110,15 @@ END $body$,
             ' PERFORM %s FROM %s WHERE (%s) IS TRUE AND after.company IS NULL'
             ' AND before.r OPERATOR(pg_catalog.*<>) after.r; END IF;',
             public.event_system_company_of('event_system_new', company), count_skipped,
-            public.event_system_pairs(company), unmoved) END,
+            public.event_system_pairs(company, '{}', '{}'), unmoved) END,
         public.event_system_wanted(table_name, 'statement', 'UPDATE', NULL),
         public.event_system_any_wanted(table_name, 'UPDATE', 'event_system_new', company),
-        public.event_system_tell(table_name, '''UPDATE''', 'after.company', new_key, new_json, old_json,
+        public.event_system_tell(table_name, '''UPDATE''', 'after.company', new_key,
+            'pg_catalog.row_to_json(after.r)', 'pg_catalog.row_to_json(before.r)',
             format('%s WHERE (%s) IS TRUE AND %s AND %s AND %s',
-                public.event_system_pairs(company), unmoved,
+                public.event_system_pairs(company, kept, hidden), unmoved,
                 CASE WHEN company IS NULL THEN 'true' ELSE 'after.company IS NOT NULL' END,
-                changed, public.event_system_wanted_of(table_name, 'UPDATE', 'after.company'))),
+                'before.r OPERATOR(pg_catalog.*<>) after.r', public.event_system_wanted_of(table_name, 'UPDATE', 'after.company'))),
         public.event_system_wanted(table_name, 'statement', 'DELETE', NULL),
         public.event_system_any_wanted(table_name, 'DELETE', 'event_system_old', company),
         public.event_system_wanted(table_name, 'statement', 'INSERT', NULL),
@@ -140,12 +127,12 @@ END $body$,
             'CASE WHEN told.is_gone THEN ''DELETE'' ELSE ''INSERT'' END',
             'CASE WHEN told.is_gone THEN before.company ELSE after.company END',
             format('CASE WHEN told.is_gone THEN %s ELSE %s END', old_key, new_key),
-            format('CASE WHEN told.is_gone THEN NULL ELSE %s END', new_json),
-            format('CASE WHEN told.is_gone THEN %s END', old_json),
+            'CASE WHEN told.is_gone THEN NULL ELSE pg_catalog.row_to_json(after.r) END',
+            'CASE WHEN told.is_gone THEN pg_catalog.row_to_json(before.r) END',
             format('%s CROSS JOIN (VALUES (true), (false)) AS told (is_gone)'
                 ' WHERE (%s) IS NOT TRUE AND CASE WHEN told.is_gone'
                 ' THEN %s AND %s AND NOT %s ELSE %s AND %s END',
-                public.event_system_pairs(company), unmoved,
+                public.event_system_pairs(company, kept, hidden), unmoved,
                 CASE WHEN company IS NULL THEN 'true' ELSE 'before.company IS NOT NULL' END,
                 public.event_system_wanted_of(table_name, 'DELETE', 'before.company'), old_key_exists,
                 CASE WHEN company IS NULL THEN 'true' ELSE 'after.company IS NOT NULL' END,

@@ -62,9 +62,7 @@ BEGIN
             table_name, company_column, count_skipped, unmoved,
             public.event_system_pair_key_exists(relation, company_column),
             public.event_system_key('(after.r)', keys), public.event_system_key('(before.r)', keys),
-            public.event_system_row_json('after.r', kept, hidden),
-            public.event_system_row_json('before.r', kept, hidden),
-            public.event_system_rows_differ('before.r', 'after.r', kept, hidden))
+            kept, hidden)
         ELSE public.event_system_body_truncate(table_name, 'statement') END;
         name := format('event_system_%s_%s', lower(operation), suffix);
         -- The plan made for a statement of one row is kept for one of a million: nothing but a hash join
