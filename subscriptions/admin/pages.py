@@ -17,6 +17,9 @@ from subscriptions.models import Subscription
 class SubscriptionPages(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
     """The base of the mixins that give `SubscriptionAdmin` its pages."""
 
+    class Media:
+        css = {"all": ("jobs/admin.css", "subscriptions/admin.css")}
+
     def own(self, request: HttpRequest, object_id: str, *, is_changed: bool = True) -> Subscription:
         """Return the subscription if the user may see it (or, unless said otherwise, change it)."""
         found: Subscription | None = self.get_object(request, object_id)

@@ -1,5 +1,7 @@
 """Why a subscription gets an event, or does not."""
 
+import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +11,7 @@ from jobs.admin.companies import company_of
 from subscriptions import explanations
 from subscriptions.admin.pages import SubscriptionPages
 from subscriptions.errors import UnknownEvent
+from subscriptions.explanations import Reason
 
 
 class WhyPages(SubscriptionPages):
@@ -24,9 +27,22 @@ class WhyPages(SubscriptionPages):
             try:
                 event_id = UUID(asked)
                 explanations.check_visible(event_id, company=company_of(request))
-                context["explanation"] = explanations.why(subscription, event_id)
+                context["explanation"] = found = explanations.why(subscription, event_id)
+                context["reasons"] = [_shown(reason) for reason in found.reasons]
             except ValueError:
                 context["problem"] = "An event's id is a UUID, as its page and webhook-id show it."
             except UnknownEvent as error:
                 context["problem"] = str(error)
         return self.show(request, "why", subscription, **context)
+
+
+def _shown(reason: Reason) -> Reason:
+    """Return the reason with its values as JSON, which is how filters are written."""
+    return replace(reason, wanted=_json(reason.wanted), found=_json(reason.found))
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return str(value)

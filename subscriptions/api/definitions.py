@@ -22,7 +22,7 @@ from subscriptions.api.schemas import (
     TryIn,
     details,
 )
-from subscriptions.api.security import READ, WRITE
+from subscriptions.api.security import READ, WRITE, note
 from subscriptions.errors import UnknownSubscription
 from subscriptions.handlers.configs import config_schema, description
 from subscriptions.handlers.contract import registered
@@ -93,6 +93,7 @@ def save_subscription(request: KeyRequest, response: HttpResponse) -> Status[Sub
     wanted.company = request.auth.company
     existed = own_subscriptions(request).filter(name=wanted.name).exists()
     stored = services.save_subscription(wanted)
+    note(request, "saved", stored.pk)
     response["Location"] = f"{request.path.rstrip('/')}/{stored.pk}"
     return Status(200 if existed else 201, stored)
 
@@ -102,8 +103,10 @@ def save_subscription(request: KeyRequest, response: HttpResponse) -> Status[Sub
 )
 def delete_by_name(request: KeyRequest, name: Annotated[Name, Query()]) -> Status[None]:
     """Delete the company's subscription of this name; what waits for it is canceled."""
-    if not services.delete_subscription_by_name(name, company=request.auth.company):
+    found = own_subscriptions(request).filter(name=name).first()
+    if found is None or not services.delete_subscription(found.pk):
         raise UnknownSubscription(f"named {name!r}")
+    note(request, "deleted", found.pk)
     return Status(204, None)
 
 
@@ -141,7 +144,9 @@ def change_subscription(request: KeyRequest, subscription_id: int, change: Chang
     found.config = {key: value for key, value in config.items() if value is not None}
     for name, value in given.items():
         setattr(found, name, value)
-    return services.save_subscription(found)
+    stored = services.save_subscription(found)
+    note(request, "changed", stored.pk, fields=sorted(change.model_fields_set))
+    return stored
 
 
 @router.delete(
@@ -153,6 +158,7 @@ def change_subscription(request: KeyRequest, subscription_id: int, change: Chang
 def delete_subscription(request: KeyRequest, subscription_id: int) -> Status[None]:
     """Delete a subscription; what waits for it is canceled, its history stays."""
     services.delete_subscription(own_subscription(request, subscription_id).pk)
+    note(request, "deleted", subscription_id)
     return Status(204, None)
 
 

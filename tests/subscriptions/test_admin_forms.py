@@ -169,6 +169,7 @@ def test_a_filter_is_tried_on_past_events_and_nothing_is_saved(
 
     page = " ".join(answer.content.decode().split())
     assert "1 of 4 past events matches" in page
+    assert "{&quot;id&quot;:4,&quot;company&quot;:&quot;acme&quot;" in page
     assert "Nothing was saved" in page
     assert "This field is required" not in page
     assert list(Subscription.objects.values_list("pk", flat=True)) == [pk]

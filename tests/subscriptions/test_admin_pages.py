@@ -203,6 +203,7 @@ def test_why_shows_every_reason_of_an_event(operator: Client, hook: int, sql: Sq
 
     assert "It does not match." in page
     assert "filter status" in page
+    assert "[&quot;INSERT&quot;, &quot;UPDATE&quot;, &quot;DELETE&quot;]" in page
     assert "there is no event" in unknown
     assert "id is a UUID" in odd
 
