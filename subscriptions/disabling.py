@@ -24,14 +24,13 @@ def disable(subscription_id: int, *, reason: str) -> bool:
     Part of the caller's transaction; the mail goes out after its commit.
     """
     with transaction.atomic():
-        subscription = (
-            Subscription.objects.select_for_update(no_key=True)
-            .filter(pk=subscription_id, active=True)
-            .first()
+        # One statement, which locks as every writer of subscriptions does.
+        changed = Subscription.objects.filter(pk=subscription_id, active=True).update(
+            active=False, disabled_reason=reason
         )
-        if subscription is None:
+        if not changed:
             return False
-        Subscription.objects.filter(pk=subscription_id).update(active=False, disabled_reason=reason)
+        subscription = Subscription.objects.get(pk=subscription_id)
         publish(
             SubscriptionDisabled(
                 subscription_id=subscription_id, name=subscription.name, reason=reason
