@@ -17,7 +17,7 @@ from bench.measures import MEASURES
 from bench.profiling import CLOCK, CLOCKS
 from bench.rows import Row, skipped, write
 from bench.setup import Setup
-from bench.shape import FINISHED_RUNS
+from bench.shape import EVENTS, FINISHED_RUNS
 from bench.stage import ENVIRONMENT, Stage
 from bench.table import summary, table
 from counterpoint.embedded import EmbeddedError, EmbeddedServices, application
@@ -36,6 +36,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of ABAB each; default %(default)s")
     parser.add_argument("--finished-runs", type=int, default=FINISHED_RUNS, metavar="N",
                         help="for `finished`; default %(default)s")  # fmt: skip
+    parser.add_argument("--events", type=int, default=EVENTS, metavar="N",
+                        help="for the relay's memory; default %(default)s")  # fmt: skip
     parser.add_argument("--output", type=Path, default=RESULT, help="default var/bench.json")
     parser.add_argument("--profile", choices=sorted(profiles.PROFILES), metavar="NAME",
                         help="measure nothing, show where the time of one of these goes:"
@@ -89,7 +91,9 @@ def run(chosen: argparse.Namespace, console: Console) -> bool:
         if chosen.profile:
             console.print(profiles.PROFILES[chosen.profile](stage), markup=False, highlight=False)
             return True
-        setup = Setup(stage, rounds=chosen.rounds, finished_runs=chosen.finished_runs)
+        setup = Setup(
+            stage, rounds=chosen.rounds, finished_runs=chosen.finished_runs, events=chosen.events
+        )
         rows = measure(setup, chosen.only, console)
         shutil.copytree(services.directory / "logs", LOGS, dirs_exist_ok=True)
     write(rows, chosen.output)

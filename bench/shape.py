@@ -4,6 +4,7 @@ STEPS = 5
 WIDTH = 100
 FINISHED_RUNS = 1_000_000
 SEARCHED_ENTRIES = 100_000
+EVENTS = 100_000
 STARTED_AT_ONCE = 10_000
 ENGINE_QUEUES = tuple(f"bench-{number}" for number in range(STEPS))
 PEER_QUEUE = "peer-alone"

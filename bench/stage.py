@@ -104,10 +104,10 @@ class Stage:
             end_polls(queues)
 
     @contextmanager
-    def relay(self) -> Iterator[Held]:
+    def relay(self, env: Mapping[str, str] | None = None) -> Iterator[Held]:
         """Run the Procfile's relay, without which a lost message would stay lost."""
         argv = [sys.executable, *application.procfile()["relay"].split()[1:]]
-        with self.running(self.unique("relay"), argv, {}) as held:
+        with self.running(self.unique("relay"), argv, env or {}) as held:
             yield held
 
     @contextmanager
