@@ -14,6 +14,7 @@ from django.db import connection
 
 from subscriptions.envelope import Envelope
 from subscriptions.shards import IS_READ, SYSTEM_IDENTIFIER, WHOLE, Share, lay_out
+from subscriptions.statements import fetch_prepared
 
 LOCK = f"""
 SELECT seen::text, reading::text, last_seq, earlier::text
@@ -59,8 +60,8 @@ SNAPSHOT = "SELECT pg_current_snapshot()::text"
 IS_UNREAD = f"""
 SELECT c.last_seq > 0 OR c.earlier IS NOT NULL OR c.shards <> %s
     OR c.system_identifier <> {SYSTEM_IDENTIFIER}
-    OR (SELECT e.xid FROM event_system_event e ORDER BY e.xid DESC LIMIT 1)
-        >= pg_snapshot_xmax(c.seen)
+    OR COALESCE((SELECT e.xid FROM event_system_event e ORDER BY e.xid DESC LIMIT 1)
+        >= pg_snapshot_xmax(c.seen), false)
     OR EXISTS (
         SELECT FROM pg_snapshot_xip(c.seen) AS open (xid) CROSS JOIN LATERAL (
             SELECT FROM event_system_event e WHERE e.xid = open.xid ORDER BY e.xid LIMIT 1) AS e)
@@ -159,6 +160,4 @@ def next_snapshot(share: Share = WHOLE) -> None:
 
 
 def _one(statement: str, parameters: Any = ()) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchone()
+    return next(iter(fetch_prepared(statement, parameters)), None)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 from django.db import connection
 
 
@@ -17,3 +18,14 @@ def execute(statement: str, parameters: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return int(cursor.rowcount)
+
+
+def fetch_prepared(statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+    """Run a statement that is run over and over, and return its rows.
+
+    psycopg prepares it after some times unless DATABASE_PREPARED is off: tables of many partitions
+    take longer to plan for than to look into.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, parameters).fetchall()

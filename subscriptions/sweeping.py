@@ -8,7 +8,7 @@ from django.conf import settings
 from subscriptions import handing, queueing
 from subscriptions.breaker import PROBE_LEASE
 from subscriptions.handing import Waiting
-from subscriptions.statements import fetch
+from subscriptions.statements import fetch_prepared
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,9 @@ RETURNING d.id, d.handler_type, d.subscription_id
 
 def sweep(*, now: datetime | None = None, limit: int = 1000) -> int:
     """Send what is due again; return how many deliveries that were. `now` is for tests."""
-    due = [Waiting(*row) for row in fetch(DUE, [settings.DELIVERY_RESEND_AFTER, now, limit])]
+    due = [
+        Waiting(*row) for row in fetch_prepared(DUE, [settings.DELIVERY_RESEND_AFTER, now, limit])
+    ]
     handing.send(due)
     return len(due)
 

@@ -9,6 +9,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from subscriptions import relay
+from subscriptions.cursor import Glance
 from subscriptions.delivery import deliver
 from subscriptions.models import Delivery, Event, RelayCursor, Subscription
 from subscriptions.relay import relay_all, relay_once
@@ -318,6 +319,31 @@ def test_polling_an_idle_outbox_writes_nothing(
 
     assert RelayCursor.objects.values().get() == before
     assert sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text") == [(xid,)]
+
+
+def test_a_look_at_an_outbox_without_events_finds_nothing(orders: str, router: Router) -> None:
+    relay_all(router)  # makes the cursor
+
+    assert not Glance().is_unread()
+
+
+def test_a_look_is_repeated_after_any_commit(
+    orders: str, sql: Sql, subscribe: Callable[..., int], messages: Messages, router: Router
+) -> None:
+    subscribe()
+    relay_all(router)
+    glance = Glance()
+    with connect() as slow, slow.transaction():
+        slow.execute("INSERT INTO orders VALUES (1, 'acme', 'x')")
+        assert not glance.is_unread()
+        sql("CREATE TABLE elsewhere ()")
+        sql("DROP TABLE elsewhere")
+        assert not glance.is_unread()
+        assert not glance.is_unread()
+
+    assert glance.is_unread()
+    assert relay_all(router).events == 1
+    assert not glance.is_unread()
 
 
 def test_after_a_restore_into_another_cluster_reading_goes_on(
