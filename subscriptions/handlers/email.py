@@ -4,14 +4,14 @@ the event holds.
 
 import smtplib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import get_connection
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.validators import validate_email
 from pydantic import AfterValidator, Field
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 MOST_RECIPIENTS = 50
 # Codes of the server's that say: this message will not be taken, however often it comes.
 PERMANENT = 500
+
+Refused = dict[str, tuple[int, bytes]]
 
 
 def recipient(value: str) -> str:
@@ -91,14 +93,10 @@ class EmailHandler(Handler):
             check_paths("config.subject", named, table=table, columns=columns)
 
     def preview(self, item: Item) -> Preview:
-        config: EmailHandler.Config = item.config
-        message = compose(
-            item.event,
-            template=config.template,
-            subject=config.subject,
-            to=addresses(item),
-            message_id=item.message_id,
-        )
+        try:
+            message = _message(item)
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            return Preview(f"no mail: {error}")
         return Preview(
             f"mail to {', '.join(message.to)}",
             headers={"Subject": str(message.subject)},
@@ -142,25 +140,29 @@ def addresses(item: Item) -> list[str]:
     return list(dict.fromkeys(found))[:MOST_RECIPIENTS]
 
 
+def _message(item: Item) -> EmailMultiAlternatives:
+    config: EmailHandler.Config = item.config
+    return compose(
+        item.event,
+        template=config.template,
+        subject=config.subject,
+        to=addresses(item),
+        message_id=item.message_id,
+    )
+
+
 def _outcome(item: Item, connection: BaseEmailBackend) -> Outcome:
     """Send one message; whatever it raises fails this item alone, not the batch of many."""
-    config: EmailHandler.Config = item.config
     try:
-        to = addresses(item)
-        message = compose(
-            item.event,
-            template=config.template,
-            subject=config.subject,
-            to=to,
-            message_id=item.message_id,
-        )
+        message = _message(item)
         connection.open()
-        connection.send_messages([message])
+        with _refusals(connection) as refused:
+            connection.send_messages([message])
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         return Outcome.failed(
             item,
-            f"the mail server refused {_refused(error)}",
+            _refused(error.recipients),
             status_code=max(codes),
             permanent=min(codes) >= PERMANENT,
         )
@@ -173,12 +175,36 @@ def _outcome(item: Item, connection: BaseEmailBackend) -> Outcome:
     except Exception as error:
         log.exception("mail_failed", delivery_id=item.delivery_id)
         return Outcome.failed(item, f"the mail could not be made: {type(error).__name__}")
-    return Outcome.delivered(item, response=f"to {', '.join(to)}")
+    told = f"to {', '.join(to for to in message.to if to not in refused)}"
+    return Outcome.delivered(item, response=f"{told}; {_refused(refused)}" if refused else told)
 
 
-def _refused(error: smtplib.SMTPRecipientsRefused) -> str:
+@contextmanager
+def _refusals(connection: BaseEmailBackend) -> Iterator[Refused]:
+    """Yield what fills with the recipients that the server refuses while it takes others: to send
+    again would be to send twice, and Django says nothing of them.
+    """
+    refused: Refused = {}
+    server = getattr(connection, "connection", None)
+    if not isinstance(server, smtplib.SMTP):  # another backend of Django's
+        yield refused
+        return
+    sendmail = server.sendmail
+
+    def watched(*args: Any, **options: Any) -> Refused:
+        refused.update(sendmail(*args, **options))
+        return refused
+
+    server.sendmail = watched  # type: ignore[method-assign]  # of this connection alone
+    try:
+        yield refused
+    finally:
+        server.sendmail = sendmail  # type: ignore[method-assign]
+
+
+def _refused(refused: Refused) -> str:
     return "; ".join(
-        f"{address}: {code} {_said(text)}" for address, (code, text) in error.recipients.items()
+        f"{address} was refused: {code} {_said(text)}" for address, (code, text) in refused.items()
     )[:500]
 
 

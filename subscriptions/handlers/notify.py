@@ -104,8 +104,11 @@ class NotifyHandler(Handler):
                 check_paths(f"config.{key}", parse(text).paths, table=table, columns=columns)
 
     def preview(self, item: Item) -> Preview:
-        title, body = message(item)
         scheme = item.config.apprise.partition(":")[0]
+        try:
+            title, body = message(item)
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            return Preview(f"nothing by {scheme}: {error}")
         return Preview(f"notify by {scheme}: {title}", body=body)
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:

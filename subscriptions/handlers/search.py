@@ -90,7 +90,10 @@ class SearchHandler(Handler):
         _check("config.fields", config.fields, columns)
 
     def preview(self, item: Item) -> Preview:
-        entry = entry_of(item)
+        try:
+            entry = entry_of(item)
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            return Preview(f"index nothing: {error}")
         if entry.content is None:
             return Preview(f"remove {entry.table} {entry.record_key} from the search index")
         shown = asdict(entry.content)

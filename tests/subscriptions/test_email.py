@@ -228,6 +228,29 @@ def test_what_the_server_refuses_for_good_is_dead_and_the_next_mail_goes(
     assert [found["To"] for found in post.mails] == ["b@example.com"]
 
 
+def test_who_is_refused_beside_others_is_named_and_nothing_is_sent_twice(
+    post: Post, mail: Callable[..., int], sql: Sql, deliver: Callable[[], int]
+) -> None:
+    mail(to=["gone@example.com", "x@example.com"])
+    post.answers["RCPT"] = ["550 no such user"]
+    sql("INSERT INTO customers VALUES (1, 'acme', 'One')")
+
+    assert deliver() == 1
+
+    assert len(post.mails) == 1
+    assert DeliveryAttempt.objects.get().response == (
+        "to x@example.com; gone@example.com was refused: 550 no such user"
+    )
+
+
+def test_a_preview_says_why_there_is_no_mail(post: Post, mail: Callable[..., int]) -> None:
+    subscription = Subscription.objects.get(pk=mail())
+
+    shown = examples.preview(subscription, examples.example(subscription).event)
+
+    assert shown.title == "no mail: new.email is no mail address"
+
+
 def test_one_connection_carries_the_mails_of_a_batch(
     post: Post, mail: Callable[..., int], sql: Sql, deliver: Callable[[], int]
 ) -> None:

@@ -208,3 +208,19 @@ def test_the_command_takes_names_ids_and_companies(indexed: Subscribe, sql: Sql)
     with pytest.raises(SystemExit) as ended:
         run()
     assert ended.value.code == 1
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_shown_a_bar(indexed: Subscribe, sql: Sql) -> None:
+    sql("INSERT INTO customers SELECT n, 'acme', 'name' FROM generate_series(1, 5) AS n")
+    indexed()
+    shown = Terminal()
+
+    call_command("reindex", stdout=shown)
+
+    assert "5/5" in shown.getvalue()
+    assert shown.getvalue().splitlines()[-1].startswith("all (acme): 5 indexed")
