@@ -9,7 +9,10 @@ from django.conf import settings
 from django.db import connection
 
 from counterpoint.embedded import EmbeddedServices
+from tests.flushing import flushes_are_short
 from tests.services import running
+
+__all__ = ["flushes_are_short"]
 
 # Machines are shared: how long an example takes says nothing.
 hypothesis.settings.register_profile(
