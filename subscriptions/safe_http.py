@@ -6,12 +6,12 @@ deadline covers resolving, connecting, TLS, headers and body.
 """
 
 import socket
-import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from ssl import SSLContext
@@ -28,8 +28,9 @@ TIME_LIMIT_SECONDS = 15.0
 READ_LIMIT = 64 * 1024
 KEEP_LIMIT = 4 * 1024
 
-_resolvers = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
-_local = threading.local()
+# More than can wait at once (lanes.THREADS): one look-up goes on after its exchange has given up, and
+# must not keep the others from theirs.
+_resolvers = ThreadPoolExecutor(max_workers=512, thread_name_prefix="resolve")
 
 
 class Deadline:
@@ -153,7 +154,7 @@ def _trusted() -> SSLContext:
 
 
 class _Client:
-    """One httpx client of one thread, with its own connections."""
+    """One httpx client for one exchange at a time, with its own connections."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self.backend = _CheckedBackend(allowed)
@@ -166,11 +167,23 @@ class _Client:
         self.client = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
 
 
-def _client(allowed: Sequence[Network]) -> _Client:
-    held: _Client | None = getattr(_local, "client", None)
-    if held is None or held.backend.allowed is not allowed:
-        held = _local.client = _Client(allowed)
-    return held
+_clients: deque[_Client] = deque()
+
+
+@contextmanager
+def _client(allowed: Sequence[Network]) -> Iterator[_Client]:
+    """Lend a client for one exchange: the one that was used last, whose connections still live."""
+    try:
+        held = _clients.pop()
+    except IndexError:
+        held = _Client(allowed)
+    if held.backend.allowed is not allowed:
+        held.client.close()
+        held = _Client(allowed)
+    try:
+        yield held
+    finally:
+        _clients.append(held)
 
 
 @dataclass(frozen=True)
@@ -199,27 +212,27 @@ def send(
 
     Raises ExchangeFailed if there was none in time, UnsafeAddress if the host must not be dialled.
     """
-    held = _client(allowed)
-    held.backend.deadline = Deadline(seconds)
-    try:
-        request = held.client.build_request(
-            method,
-            url,
-            # As bytes: of text, httpx takes ASCII only.
-            headers=[
-                (name.encode("latin-1"), value.encode("latin-1"))
-                for name, value in {**headers, "accept-encoding": "identity"}.items()
-            ],
-            content=content,
-            timeout=seconds,
-        )
-        response = held.client.send(request, stream=True)
-        with closing(response):
-            body = _read(response)
-    except UnsafeAddress:
-        raise
-    except (httpx.HTTPError, httpx.InvalidURL, httpcore.TimeoutException) as error:
-        raise ExchangeFailed(f"{type(error).__name__}: {error}"[:500]) from error
+    with _client(allowed) as held:
+        held.backend.deadline = Deadline(seconds)
+        try:
+            request = held.client.build_request(
+                method,
+                url,
+                # As bytes: of text, httpx takes ASCII only.
+                headers=[
+                    (name.encode("latin-1"), value.encode("latin-1"))
+                    for name, value in {**headers, "accept-encoding": "identity"}.items()
+                ],
+                content=content,
+                timeout=seconds,
+            )
+            response = held.client.send(request, stream=True)
+            with closing(response):
+                body = _read(response)
+        except UnsafeAddress:
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL, httpcore.TimeoutException) as error:
+            raise ExchangeFailed(f"{type(error).__name__}: {error}"[:500]) from error
     return Answer(
         response.status_code,
         body[:KEEP_LIMIT].decode("utf-8", "replace").replace("\x00", "\ufffd"),
