@@ -28,7 +28,7 @@ TIME_LIMIT_SECONDS = 15.0
 READ_LIMIT = 64 * 1024
 KEEP_LIMIT = 4 * 1024
 
-# More than can wait at once (lanes.THREADS): one look-up goes on after its exchange has given up, and
+# More than can wait at once (lanes.THREADS): a look-up goes on after its exchange has given up, and
 # must not keep the others from theirs.
 _resolvers = ThreadPoolExecutor(max_workers=512, thread_name_prefix="resolve")
 
