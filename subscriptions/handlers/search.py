@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from django.db import DataError
+import structlog
+from django.db import DataError, InterfaceError, OperationalError
 from pydantic import AfterValidator, Field
 
 from subscriptions.errors import InvalidSubscription
@@ -14,6 +15,8 @@ from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcom
 from subscriptions.placeholders import path_or_template
 from subscriptions.search import entries, index
 from subscriptions.search.index import Entry
+
+log = structlog.get_logger(__name__)
 
 ROW = "A column, a dotted path into one, or text with them in braces"
 
@@ -120,7 +123,11 @@ class SearchHandler(Handler):
                     yield Outcome.delivered(item)
                 else:
                     ready.append((item, entry_of(item)))
-            except (ValueError, ArithmeticError, RecursionError) as error:
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception as error:
+                # Whatever is odd about an event, the others of the batch are none the worse.
+                log.warning("event_not_indexed", delivery_id=item.delivery_id, error=str(error))
                 yield _failed(item, error)
         yield from _put(ready)
 

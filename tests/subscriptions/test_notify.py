@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from apprise import Apprise
 from apprise.plugins.discord import NotifyDiscord
+from django.contrib.auth.models import User
+from django.test import Client
 from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
@@ -296,3 +298,30 @@ def test_secrets_are_found_in_a_text_in_any_writing() -> None:
     assert "bcdefgh" not in told
     assert "123456789" not in told
     assert told.startswith("POST https://x/bot…")
+
+
+def test_the_admin_takes_the_url_keeps_it_and_never_shows_it(
+    client: Client, customers: str
+) -> None:
+    client.force_login(User.objects.create_superuser("operator"))
+    form = {
+        "name": "tell", "company": "acme", "table": customers, "operations": ["INSERT"],
+        "handler_type": "NOTIFY", "filter": "{}", "backoff": "{}", "active": "on", "attempts": "3",
+        "ordering": "none", "batch_size": "1",
+    }  # fmt: skip
+    made = client.post(
+        "/admin/subscriptions/subscription/add/",
+        {**form, "config_apprise": URL, "config_title": "a"},
+    )
+    assert made.status_code == 302
+    stored = Subscription.objects.get().config["apprise"]
+    page = f"/admin/subscriptions/subscription/{Subscription.objects.get().pk}/change/"
+
+    shown = client.get(page).content.decode()
+    changed = client.post(page, {**form, "config_apprise": "", "config_title": "b"})
+
+    assert changed.status_code == 302
+    assert Subscription.objects.get().config == {"apprise": stored, "title": "b"}
+    assert stored.startswith(sealing.SEALED)
+    assert stored not in shown
+    assert "JHMHI8qBe7bk2ZwO5U711o3dV_js" not in shown
