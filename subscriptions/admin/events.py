@@ -3,6 +3,7 @@
 from django.contrib import admin
 
 from jobs.admin import RecordedOfCompany
+from subscriptions.admin.filters import SourceFilter
 from subscriptions.models import Event, RelayCursor
 
 
@@ -18,7 +19,7 @@ class EventAdmin(RecordedOfCompany):
         "timestamp",
         "source",
     )
-    list_filter = ("source", "operation")
+    list_filter = (SourceFilter, "operation")
     search_fields = ("=company", "=table", "=type")
     search_help_text = "A company, a table or a type, whole"
     ordering = ("-seq",)

@@ -13,6 +13,7 @@ from unfold.admin import ModelAdmin
 from jobs.admin import CompanyScoped, RecordedOfCompany
 from jobs.admin.companies import company_of
 from jobs.counting import counted
+from subscriptions.admin.filters import EntityFilter, ProviderFilter
 from subscriptions.forms.connection import ConnectionForm
 from subscriptions.handlers.sync.connecting import connect
 from subscriptions.handlers.sync.resending import send_again
@@ -25,7 +26,7 @@ class ExternalMappingAdmin(RecordedOfCompany):
         *("record_id", "company", "entity", "provider", "external_id", "status"),
         *("short_error", "last_synced_at"),
     )
-    list_filter = ("status", "provider", "entity")
+    list_filter = ("status", ProviderFilter, EntityFilter)
     search_fields = ("=company", "=record_id", "=external_id")
     search_help_text = "A company, a record's id or its id at the provider, whole"
     ordering = ("-id",)
@@ -72,7 +73,7 @@ class ExternalConnectionAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc] 
         *("company", "provider", "tenant_id", "status", "error", "expires_at"),
         *("refreshed_at", "connected_at"),
     )
-    list_filter = ("provider", "status")
+    list_filter = (ProviderFilter, "status")
     search_fields = ("=company", "=tenant_id")
     ordering = ("company", "provider")
     show_full_result_count = False

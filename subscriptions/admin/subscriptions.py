@@ -3,19 +3,17 @@
 Secrets and custom headers go in and never come out: the form shows what is set, not its value.
 """
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 
 from subscriptions.admin.editing import EditingPages
+from subscriptions.admin.filters import HandlerTypeFilter
 from subscriptions.admin.levers import LeverPages
 from subscriptions.admin.secret import SecretPages
 from subscriptions.admin.testing import TestPages
 from subscriptions.admin.whys import WhyPages
-from subscriptions.handlers.contract import registered
 from subscriptions.models import Gate, Subscription
 
 # Asked for the rows of the page alone: of each subscription the newest hundred, by index.
@@ -27,22 +25,6 @@ FROM (
     WHERE subscription_id = event_system_subscription.id ORDER BY id DESC LIMIT 100
 ) AS d WHERE d.status IN ('delivered', 'superseded', 'dead', 'expired', 'blocked'))
 """
-
-
-class HandlerTypeFilter(admin.SimpleListFilter):
-    """The registered types, and no other: asking the table for them would read all of it."""
-
-    title = "handler type"
-    parameter_name = "handler_type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in registered()]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Subscription]
-    ) -> QuerySet[Subscription]:
-        chosen = self.value()
-        return queryset if chosen is None else queryset.filter(handler_type=chosen)
 
 
 @admin.register(Subscription)
