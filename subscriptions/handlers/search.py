@@ -54,6 +54,8 @@ def web_link(value: str | None) -> str | None:
 
 @handler("SEARCH")
 class SearchHandler(Handler):
+    """Keep one entry per record in the company's search index."""
+
     queue = "default"
     chunk = 100
 

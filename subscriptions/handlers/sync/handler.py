@@ -41,6 +41,8 @@ _room = threading.BoundedSemaphore(AT_ONCE)
 
 @handler("SYNC")
 class SyncHandler(Handler):
+    """Push customers and suppliers to an accounting provider, as the company's tables have them."""
+
     queue = "sync"
     # One exchange may take 20 s, a record takes several of them, and may wait for room before.
     lease = timedelta(minutes=10)
