@@ -1,0 +1,28 @@
+"""The event system's rows. The tables, their triggers and their partitions are made by SQL in
+migrations.
+
+The outbox, deliveries and attempts are partitioned by time. Their primary keys in the database
+include that time; Django, which wants one column, is told the column that is unique by its
+sequence.
+"""
+
+from subscriptions.models.definitions import Gate, Subscription, row_operations
+from subscriptions.models.deliveries import Delivery, DeliveryAttempt
+from subscriptions.models.external import ExternalConnection, ExternalMapping
+from subscriptions.models.outbox import Event, Operation, PlainJSONField, RelayCursor
+from subscriptions.models.search import SearchEntry
+
+__all__ = [
+    "Delivery",
+    "DeliveryAttempt",
+    "Event",
+    "ExternalConnection",
+    "ExternalMapping",
+    "Gate",
+    "Operation",
+    "PlainJSONField",
+    "RelayCursor",
+    "SearchEntry",
+    "Subscription",
+    "row_operations",
+]
