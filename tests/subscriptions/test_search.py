@@ -19,7 +19,6 @@ from tests.subscriptions.conftest import Messages, Sql, connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Config = dict[str, Any]
 COLUMNS = (
     "id int PRIMARY KEY, company text, name text, code text, notes text, total numeric, meta jsonb"
 )
@@ -321,34 +320,32 @@ def test_what_removed_records_left_is_forgotten_once_nothing_older_can_come(
     assert SearchEntry.objects.get().title == "two"
 
 
-@pytest.mark.parametrize(
-    ("config", "field", "allowed"),
-    [
-        ({"title": "nam"}, "config.title", "there is no nam; there are: code, company, id,"),
-        ({"title": "{name} {x.y}"}, "config.title", "there is no x.y"),
-        ({"body": ["notes", "note"]}, "config.body", "there is no note"),
-        ({"fields": ["total", "sum"]}, "config.fields", "there is no sum"),
-        ({"link": "/c/{key}"}, "config.link", "there is no key"),
-        ({"link": "javascript:{name}"}, "config.link", "must begin with / or https://host/"),
-        ({"link": "https://{name}/x"}, "config.link", "must begin with / or https://host/"),
-        ({"link": "https://a.example{name}/x"}, "config.link", "must begin with / or https"),
-        ({"link": "//{name}"}, "config.link", "must begin with / or https://host/"),
-        ({"title": "{name"}, "config.title", "write {{"),
-        ({"title": "{name!r}"}, "config.title", "without ':' or '!'"),
-        ({"title": "{}"}, "config.title", "no dotted path"),
-        ({"titel": "name"}, "config.titel", "SEARCH takes: title, body, fields, link"),
-    ],
-)
-def test_a_config_that_cannot_be_right_is_refused(
-    config: Config, field: str, allowed: str, customers: str
-) -> None:
-    with pytest.raises(InvalidSubscription) as caught:
-        services.create_subscription(
-            name="index", company="acme", handler_type="SEARCH", table=customers, config=config
-        )
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"title": "nam"}, "config.title", "there is no nam; there are: code, company, id,"),
+    ({"title": "{name} {x.y}"}, "config.title", "there is no x.y"),
+    ({"body": ["notes", "note"]}, "config.body", "there is no note"),
+    ({"fields": ["total", "sum"]}, "config.fields", "there is no sum"),
+    ({"link": "/c/{key}"}, "config.link", "there is no key"),
+    ({"link": "javascript:{name}"}, "config.link", "must begin with / or https://host/"),
+    ({"link": "https://{name}/x"}, "config.link", "must begin with / or https://host/"),
+    ({"link": "https://a.example{name}/x"}, "config.link", "must begin with / or https"),
+    ({"link": "//{name}"}, "config.link", "must begin with / or https://host/"),
+    ({"title": "{name"}, "config.title", "write {{"),
+    ({"title": "{name!r}"}, "config.title", "without ':' or '!'"),
+    ({"title": "{}"}, "config.title", "no dotted path"),
+    ({"titel": "name"}, "config.titel", "SEARCH takes: title, body, fields, link"),
+]
 
-    assert caught.value.field == field
-    assert allowed in caught.value.problem
+
+def test_a_config_that_cannot_be_right_is_refused(customers: str) -> None:
+    for config, field, allowed in REFUSED:
+        with pytest.raises(InvalidSubscription) as caught:
+            services.create_subscription(
+                name="x", company="acme", handler_type="SEARCH", table=customers, config=config
+            )
+
+        assert caught.value.field == field
+        assert allowed in caught.value.problem
 
 
 def test_the_test_button_indexes_nothing(indexed: Callable[..., int]) -> None:
