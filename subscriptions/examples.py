@@ -28,11 +28,11 @@ from subscriptions.validation import parse_config
 log = structlog.get_logger(__name__)
 
 _COLUMNS = """
-SELECT a.attname, t.typname, t.typcategory::text, COALESCE(a.attnum = ANY (i.indkey), false)
+SELECT a.attname, t.typname, t.typcategory::text, a.attname = ANY (w.key_columns),
+    COALESCE(a.attname = w.company, false)
 FROM event_system_watch w
 JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_index i ON i.indrelid = w.relation AND i.indisprimary
 WHERE w."table" = %s AND a.attname <> ALL (w.exclude) AND a.attgenerated <> 'v' ORDER BY a.attnum
 """
 
@@ -142,8 +142,9 @@ def _row(subscription: Subscription) -> dict[str, Any]:
     if operation == Operation.TRUNCATE:
         return {"table": table, "operation": operation}
     row, key = {}, {}
-    for name, kind, category, is_key in _columns(table):
-        row[name] = subscription.company if name == "company" else sample(kind, category)
+    for name, kind, category, is_key, is_company in _columns(table):
+        is_ours = is_company and subscription.company is not None
+        row[name] = subscription.company if is_ours else sample(kind, category)
         if is_key:
             key[name] = row[name]
     row = {**row, **fitting(subscription.filter)}
@@ -158,7 +159,7 @@ def _row(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def _columns(table: str) -> Iterator[tuple[str, str, str, bool]]:
+def _columns(table: str) -> Iterator[tuple[str, str, str, bool, bool]]:
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS, [table])
         yield from cursor.fetchall()

@@ -82,8 +82,8 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
         required=False,
         initial=dict,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="{}: 1 s, doubled each time, with jitter. standard: 5 s, 5 min, 30 min, 2 h, 5 h,"
-        ' 10 h. Or {"base": 5, "factor": 3, "longest": 600}, in seconds.',
+        help_text="{}: 1 s, doubled each time, with jitter. standard: eight tries over 28 hours,"
+        ' whatever the attempts. Or {"base": 5, "factor": 3, "longest": 600}, in seconds.',
     )
     owner = forms.EmailField(
         required=False,
