@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from subscriptions import drift as drifting
 from subscriptions import watching
-from subscriptions.capture.operations import AttachEventTrigger
+from subscriptions.capture.operations import AttachEventTrigger, DetachEventTrigger
 from subscriptions.models import Event
 from tests.subscriptions.conftest import Sql
 
@@ -122,3 +123,31 @@ def test_drift_names_each_difference_and_ends_with_code_1(
 
 def test_the_shipped_migrations_are_read() -> None:
     assert drifting._declared()["restock_request"].company == "company"
+
+
+def test_a_table_that_a_later_migration_detaches_is_declared_no_more() -> None:
+    found: dict[str, AttachEventTrigger] = {}
+
+    drifting._follow(
+        [AttachEventTrigger("a"), AttachEventTrigger("b"), DetachEventTrigger("a")], found
+    )
+    drifting._follow([AttachEventTrigger("b", capture="statement")], found)
+
+    assert {table: operation.capture for table, operation in found.items()} == {"b": "statement"}
+
+
+def test_what_detaches_attaches_again_when_reversed(
+    make_table: Callable[..., None], sql: Sql
+) -> None:
+    make_table("orders")
+    sql("SELECT attach_event_trigger('orders', capture => 'statement')")
+    operation = DetachEventTrigger("orders", capture="statement")
+
+    with connection.schema_editor() as editor:
+        operation.database_forwards("app", editor, None, None)
+    assert [one for one in watching.watched() if one.table == "orders"] == []
+    with connection.schema_editor() as editor:
+        operation.database_backwards("app", editor, None, None)
+
+    [found] = [one for one in watching.watched() if one.table == "orders"]
+    assert (found.capture, found.enabled) == ("statement", True)
