@@ -12,10 +12,11 @@ from django.db import connection
 from subscriptions.cursor import COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownEvent
+from subscriptions.handlers.contract import registered
 from subscriptions.matching import TRUNCATE
 from subscriptions.models import Gate, Subscription
 from subscriptions.operators import FilterError
-from subscriptions.patterns import Verdict, compile_filter
+from subscriptions.patterns import Verdict, compile_filter, with_leaving
 from subscriptions.validation import check_matching, watched_columns
 
 NEWEST = 10_000  # events that a trial looks at
@@ -106,6 +107,12 @@ def _filter(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
     except FilterError as error:  # written by SQL: nothing is delivered by it
         yield Reason("filter", subscription.filter, f"cannot be: {error}", False)
         return
+    handler = registered().get(subscription.handler_type)
+    if handler is not None and handler.sees_leaving and not pattern.matches(event):
+        widened = compile_filter(with_leaving(subscription.filter))
+        if widened.matches(event):
+            yield Reason("filter", subscription.filter, "met before, and not any more", True)
+            return
     for verdict in pattern.verdicts(event):
         yield _reason(verdict)
 

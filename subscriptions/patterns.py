@@ -148,6 +148,18 @@ def compile_filter(pattern: Any) -> Pattern:
     return Pattern(conditions, frozenset(names))
 
 
+def with_leaving(pattern: dict[str, Any]) -> dict[str, Any]:
+    """Return the filter widened by the rows that stop meeting it; itself where that says nothing:
+    it matches all, asks how rows change, or is too deep already.
+    """
+    widened = {OR: [pattern, {LEAVES: pattern}]}
+    try:
+        compile_filter(widened)
+    except FilterError:
+        return pattern
+    return widened
+
+
 def _members(pattern: dict[str, Any], path: Path, names: set[str]) -> Iterator[Condition]:
     for name, wanted in pattern.items():
         if name == OR:

@@ -1,6 +1,7 @@
 """The subscriptions as the relay holds them: loaded and compiled when their revision moves."""
 
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.db import OperationalError, connection, transaction
@@ -11,6 +12,7 @@ from subscriptions.handlers.contract import Handler
 from subscriptions.loading import load
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Subscription
+from subscriptions.patterns import with_leaving
 from subscriptions.sealing import has_plain, seal_stored
 from subscriptions.secrets import adopt_secret
 from subscriptions.validation import Checked, Watched, check_definition, watched_columns
@@ -42,6 +44,13 @@ def _is_by_record(subscription: Subscription, handler: Handler) -> bool:
     )
 
 
+def _filter(subscription: Subscription, handler: Handler) -> dict[str, Any]:
+    """Return the filter that decides which events it gets."""
+    if handler.sees_leaving and subscription.table is not None:
+        return with_leaving(subscription.filter)
+    return dict(subscription.filter)
+
+
 def target_of(subscription: Subscription, checked: Checked) -> Target:
     """Return what matching needs of a subscription that was checked."""
     return Target(
@@ -50,7 +59,7 @@ def target_of(subscription: Subscription, checked: Checked) -> Target:
         table=subscription.table,
         event_type=subscription.event_type,
         operations=frozenset(subscription.operations),
-        filter=subscription.filter,
+        filter=_filter(subscription, checked.handler),
         handler_type=checked.handler.name,
         is_paused=subscription.paused_at is not None,
         is_by_record=_is_by_record(subscription, checked.handler),

@@ -111,8 +111,9 @@ class Handler(ABC):
     `queue` is the SQS queue of its deliveries, `chunk` how many of them one message names, `lease`
     how long a worker may take for a chunk before others take it over, `has_secret` whether a
     subscription gets a signing secret. `collapses` says that the latest event of a record stands
-    for those before it. With a `concurrency` of n each delivery is a call of its own, in threads,
-    at most n at a time per subscription and process; with 0 `deliver` gets all that there are.
+    for those before it, `sees_leaving` that the update by which a row stops meeting the filter is
+    delivered, too. With a `concurrency` of n each delivery is a call of its own, in threads, at
+    most n at a time per subscription and process; with 0 `deliver` gets all that there are.
     """
 
     name: ClassVar[str]
@@ -121,6 +122,7 @@ class Handler(ABC):
     lease: ClassVar[timedelta] = timedelta(minutes=2)
     has_secret: ClassVar[bool] = False
     collapses: ClassVar[bool] = False
+    sees_leaving: ClassVar[bool] = False
     concurrency: ClassVar[int] = 0
     Config: ClassVar[type[HandlerConfig]] = HandlerConfig
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ from pydantic import AfterValidator, Field
 
 from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.contract import Handler, HandlerConfig, Item, Outcome, Preview, handler
+from subscriptions.models import Subscription
+from subscriptions.operators import FilterError
+from subscriptions.patterns import Pattern, Rows, compile_filter
 from subscriptions.placeholders import path_or_template
 from subscriptions.search import entries, index
 from subscriptions.search.index import Entry
@@ -58,6 +62,7 @@ class SearchHandler(Handler):
 
     queue = "default"
     chunk = 100
+    sees_leaving = True
 
     class Config(HandlerConfig):
         title: Annotated[str, AfterValidator(template)] | None = Field(
@@ -110,6 +115,7 @@ class SearchHandler(Handler):
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
         """Write the entries of the whole batch in one statement; what is odd fails alone."""
         ready: list[tuple[Item, Entry]] = []
+        filters = _filters({item.subscription_id for item in batch})
         for item in batch:
             if item.event.seq < 1:  # made up, by the test button
                 yield Outcome.delivered(item, response="an example: nothing was indexed")
@@ -124,7 +130,8 @@ class SearchHandler(Handler):
                     )
                     yield Outcome.delivered(item)
                 else:
-                    ready.append((item, entry_of(item)))
+                    meets = filters.get(item.subscription_id)
+                    ready.append((item, entry_of(item, meets=meets)))
             except (OperationalError, InterfaceError):
                 raise
             except Exception as error:
@@ -134,15 +141,18 @@ class SearchHandler(Handler):
         yield from _put(ready)
 
 
-def entry_of(item: Item) -> Entry:
-    """Return what the index is to say after the event. Raises ValueError for what has no entry."""
+def entry_of(item: Item, *, meets: Pattern | None = None) -> Entry:
+    """Return what the index is to say after the event: nothing of a row that is gone, or does not
+    meet the filter any more. Raises ValueError for what has no entry.
+    """
     event = item.event
     if event.record_id_text is None or event.record_id is None or event.table is None:
         raise ValueError("the event names no record: SEARCH needs a table with a primary key")
     if item.company is not None and event.company != item.company:
         raise ValueError("the event is of another company than the subscription")
     content = None
-    if event.operation != "DELETE":
+    stays = meets is None or meets.matches(Rows(event.new, after=event.new))
+    if event.operation != "DELETE" and stays:
         content = entries.content(
             item.config, event.new, record_id=event.record_id, company=event.company
         )
@@ -155,6 +165,18 @@ def entry_of(item: Item) -> Entry:
         content=content,
         changed_at=event.timestamp,
     )
+
+
+def _filters(subscription_ids: Collection[int]) -> dict[int, Pattern]:
+    """Return the subscriptions' filters that ask what a row is, not how it changed. One query."""
+    rows = Subscription.objects.filter(pk__in=subscription_ids).exclude(filter={})
+    found: dict[int, Pattern] = {}
+    for pk, given in rows.values_list("pk", "filter"):
+        with suppress(FilterError):  # written by SQL meanwhile: it is marked invalid
+            pattern = compile_filter(given)
+            if not pattern.asks_for_changes:
+                found[pk] = pattern
+    return found
 
 
 def _put(pairs: Sequence[tuple[Item, Entry]]) -> Iterator[Outcome]:

@@ -9,8 +9,9 @@ import pytest
 
 from subscriptions import delivery, examples, services
 from subscriptions.errors import InvalidSubscription
+from subscriptions.explanations import why
 from subscriptions.handlers.contract import handler_named
-from subscriptions.models import Delivery, SearchEntry, Subscription
+from subscriptions.models import Delivery, Event, SearchEntry, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from subscriptions.search import index
@@ -105,6 +106,37 @@ def test_without_a_config_name_and_texts_are_found(
     assert titles("acme", "terrace lake") == titles("acme", "b 7") == ["Bistro"]
     assert titles("acme", "nameless") == ["2"]  # the record's id
     assert titles("acme", "acme") == []  # the company's own id says nothing
+
+
+@pytest.mark.parametrize("is_reversed", [False, True], ids=["in order", "backwards"])
+def test_a_row_that_stops_meeting_the_filter_is_removed(
+    is_reversed: bool,
+    customers: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+) -> None:
+    subscription = subscribe(
+        "acme",
+        customers,
+        handler_type="SEARCH",
+        config='{"title": "name"}',
+        filter='{"code": "on"}',
+    )
+    sql("INSERT INTO customers VALUES (1, 'acme', 'leaves', 'on'), (2, 'acme', 'stays', 'on')")
+    sql("INSERT INTO customers VALUES (3, 'acme', 'comes', 'off'), (4, 'acme', 'never', 'off')")
+    sql("UPDATE customers SET code = CASE id WHEN 3 THEN 'on' ELSE 'off' END WHERE id IN (1, 3)")
+    sql("UPDATE customers SET notes = 'x' WHERE id IN (1, 2, 4)")
+
+    for pk in sorted(relay(), reverse=is_reversed):
+        assert delivery.deliver([pk]) == 1
+
+    found = SearchEntry.objects.filter(is_removed=False).values_list("title", flat=True)
+    assert sorted(found) == ["comes", "stays"]
+    left = Event.objects.filter(operation="UPDATE", record_id="1").earliest("seq")
+    told = why(Subscription.objects.get(pk=subscription), left.event_id)
+    assert told.matches
+    assert told.reasons[-1].found == "met before, and not any more"
 
 
 def test_no_company_finds_another_ones_rows(
