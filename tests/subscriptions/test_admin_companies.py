@@ -142,6 +142,19 @@ def test_a_filter_is_tried_on_their_company_s_events_only(rows: None, member: Cl
         assert FOREIGN not in page
 
 
+def test_an_event_of_another_company_is_not_explained(rows: None, member: Client) -> None:
+    own = Subscription.objects.get(company="acme")
+    page = reverse("admin:subscriptions_subscription_why", args=[own.pk])
+    events = {event.company: str(event.event_id) for event in Event.objects.all()}
+
+    foreign = " ".join(member.get(page, {"event": events["globex"]}).content.decode().split())
+    ours = " ".join(member.get(page, {"event": events["acme"]}).content.decode().split())
+
+    assert "there is no event" in foreign
+    assert FOREIGN not in foreign
+    assert "It matches." in ours
+
+
 def test_deleting_what_was_chosen_leaves_other_companies_rows(rows: None, member: Client) -> None:
     chosen = list(Subscription.objects.values_list("pk", flat=True))
 
