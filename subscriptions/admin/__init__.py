@@ -1,6 +1,7 @@
 """A window on events and deliveries, and the form for subscriptions."""
 
 from subscriptions.admin.deliveries import DeliveryAdmin, DeliveryAttemptAdmin
+from subscriptions.admin.entries import SearchEntryAdmin
 from subscriptions.admin.events import EventAdmin, RelayCursorAdmin
 from subscriptions.admin.mappings import ExternalConnectionAdmin, ExternalMappingAdmin
 from subscriptions.admin.subscriptions import SubscriptionAdmin
@@ -12,5 +13,6 @@ __all__ = [
     "ExternalConnectionAdmin",
     "ExternalMappingAdmin",
     "RelayCursorAdmin",
+    "SearchEntryAdmin",
     "SubscriptionAdmin",
 ]

@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 
 from jobs.models import Membership
 from subscriptions import delivery
-from subscriptions.models import Event, Subscription
+from subscriptions.models import Event, SearchEntry, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -40,9 +40,10 @@ def rows(
     other = f'{{"url": "{httpserver.url_for("/other")}"}}'
     subscribe("globex", name=FOREIGN, config=other)
     subscribe(None, name=FOREIGN, config=other)
+    subscribe(None, name="index", handler_type="SEARCH", config='{"title": "status"}')
     sql("INSERT INTO orders VALUES (1, 'acme', 'acme-data'), (2, 'globex', %s)", FOREIGN)
     relay_all(Router())
-    assert delivery.deliver(messages.ids) == 4
+    assert delivery.deliver(messages.ids) == 6
 
 
 @pytest.fixture
@@ -177,6 +178,17 @@ def test_only_superusers_say_who_belongs_where(member: Client, admin_client: Cli
 
     assert [member.get(page).status_code for page in pages] == [403] * 4
     assert [admin_client.get(page).status_code for page in pages] == [200] * 4
+
+
+def test_the_search_index_shows_the_company_s_records(rows: None, member: Client) -> None:
+    listed = member.get(reverse("admin:subscriptions_searchentry_changelist")).content.decode()
+    own = SearchEntry.objects.get(company="acme")
+
+    shown = member.get(reverse("admin:subscriptions_searchentry_change", args=[own.pk]))
+
+    assert "acme-data" in listed
+    assert FOREIGN not in listed
+    assert "acme-data" in shown.content.decode()
 
 
 def test_staff_without_a_company_see_all(rows: None, member: Client) -> None:

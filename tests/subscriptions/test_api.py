@@ -294,6 +294,28 @@ def test_a_secret_is_revealed_once_and_both_sign_after_a_rotation(
         Webhook(secret).verify(request.data, dict(request.headers))
 
 
+def test_records_are_found_by_their_own_company_only(
+    acme: Caller,
+    globex: Caller,
+    orders: str,
+    sql: Sql,
+    subscribe: Callable[..., int],
+    messages: Messages,
+) -> None:
+    subscribe(handler_type="SEARCH", config='{"title": "status"}')
+    sql("INSERT INTO orders VALUES (7, 'acme', 'copper bolts')")
+    relay_all(Router())
+    delivery.deliver(messages.ids)
+
+    [hit] = acme.get("/search?q=coper").json()
+    wrong = acme.get("/search?q=bolts&limit=0")
+
+    assert (hit["table"], hit["record_id"], hit["title"]) == ("orders", "7", "copper bolts")
+    assert acme.get("/search?q=bolts&table=nowhere").json() == []
+    assert globex.get("/search?q=bolts").json() == []
+    assert problem(wrong)["issues"][0]["loc"][-1] == "limit"
+
+
 def operations() -> list[tuple[str, str]]:
     """Return every method and path of this app's part of the document."""
     document = api.get_openapi_schema(path_prefix="/api/v1/")
