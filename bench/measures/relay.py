@@ -19,8 +19,11 @@ SUBSCRIPTIONS = 1000
 COUNTS = {1: 20_000, 3: 20_000, 20: 5_000}
 LEAST = {1: 10_000, 3: 10_000, 20: 3_000}
 LITTLE = 8.0  # MiB; its goal was set for a million events: --events 1000000
+START_SECONDS = 60.0
 SETTLE_SECONDS = 5.0
 IDLE_SECONDS = 20.0
+LOCK_CLASS = 0x7265_6C61  # the relays' advisory locks: subscriptions.shards, which loads Django
+LEADS = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = %s AND granted"
 CHURN = 1000  # events of a turn
 SNAPSHOT_SECONDS = 60.0
 
@@ -64,6 +67,7 @@ def idle(setup: Setup) -> list[Row]:
     pid = stage.services.processes.process.pid
     without = _ticks(stage, pid, "PostgreSQL")
     with stage.relay() as relay:
+        _wait_until_it_leads(stage)
         time.sleep(SETTLE_SECONDS)
         both = _share(pid, "relay", "PostgreSQL")
         stage.services.processes.require(relay.name)
@@ -78,6 +82,15 @@ def idle(setup: Setup) -> list[Row]:
             note=f"PostgreSQL beside it {max(both['PostgreSQL'] - without, 0):.1f} %",
         )
     ]
+
+
+def _wait_until_it_leads(stage: Stage) -> None:
+    with psycopg.connect(stage.services.environment["DATABASE_URL"], autocommit=True) as asker:
+        deadline = time.monotonic() + START_SECONDS
+        while asker.execute(LEADS, [LOCK_CLASS]).fetchone() is None:
+            if time.monotonic() > deadline:
+                raise BenchError(f"no relay led within {START_SECONDS:g} s")
+            time.sleep(0.2)
 
 
 def _ticks(stage: Stage, pid: int, kind: str) -> float:
