@@ -1,7 +1,6 @@
 """Deliveries and their attempts: what was sent, what was answered, how long it took."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
@@ -19,10 +18,10 @@ from jobs.admin.rows import MOST_COUNTED
 from subscriptions.admin.filters import HandlerTypeFilter
 from subscriptions.errors import SubscriptionsError
 from subscriptions.examples import of_delivery
-from subscriptions.forms.replay import MOST_CHOSEN
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 
 MOST_NAMED = 1000
+MOST_LINKED = 200  # a line of a request has 4,094 characters at most
 
 
 class DeliveryAttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
@@ -85,13 +84,13 @@ class DeliveryAdmin(RecordedOfCompany):
         self, request: HttpRequest, chosen: QuerySet[Delivery]
     ) -> HttpResponse | None:
         """Go to the page that counts them first."""
-        found = list(chosen.values_list("subscription_id", "pk")[: MOST_CHOSEN + 1])
-        if len({subscription_id for subscription_id, _ in found}) != 1 or len(found) > MOST_CHOSEN:
-            text = f"Choose deliveries of one subscription, {MOST_CHOSEN:,} at most."
+        found = list(chosen.values_list("subscription_id", "pk")[: MOST_LINKED + 1])
+        if len({subscription_id for subscription_id, _ in found}) != 1 or len(found) > MOST_LINKED:
+            text = f"Choose deliveries of one subscription, {MOST_LINKED} at most."
             self.message_user(request, text, messages.ERROR)
             return None
         page = reverse("admin:subscriptions_subscription_replay", args=(found[0][0],))
-        return redirect(f"{page}?{urlencode([('delivery', pk) for _, pk in found])}")
+        return redirect(f"{page}?delivery={','.join(str(pk) for _, pk in found)}")
 
     def of_company(self, rows: QuerySet[Delivery], company: str) -> QuerySet[Delivery]:
         return deliveries_of(rows, company)

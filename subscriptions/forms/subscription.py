@@ -202,7 +202,8 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
         field, _, key = error.field.partition(".")
         named = PREFIX + key.partition(".")[0]
         field = named if field == "config" and named in self.fields else field
-        self.add_error(field if field in self.fields else None, f"{error.field}: {error.problem}")
+        is_shown = field in self.fields and not self.fields[field].widget.is_hidden
+        self.add_error(field if is_shown else None, f"{error.field}: {error.problem}")
 
 
 def form_for(

@@ -188,7 +188,11 @@ def test_the_form_of_a_type_that_no_code_registers_shows_no_config(
 ) -> None:
     pk = subscribe(handler_type="GONE", config='{"token": "very-secret"}')
 
-    page = operator.get(f"/admin/subscriptions/subscription/{pk}/change/").content.decode()
+    address = f"/admin/subscriptions/subscription/{pk}/change/"
+
+    page = operator.get(address).content.decode()
+    refused = operator.post(address, {**FAX, "handler_type": "GONE"}).content.decode()
 
     assert "No code here registers this type." in page
+    assert "&#x27;GONE&#x27; does not exist; there are:" in refused
     assert "very-secret" not in page
