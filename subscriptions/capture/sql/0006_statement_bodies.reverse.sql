@@ -28,6 +28,11 @@ DROP FUNCTION public.event_system_generate_statements(regclass, text, text, text
 DROP FUNCTION public.event_system_generate(regclass, text, text, text[], text, regclass);
 ALTER FUNCTION public.event_system_generate_rows(regclass, text, text, text[], text, regclass)
     RENAME TO event_system_generate;
+DROP FUNCTION public.event_system_body_update(
+    text, text, text, text, text, text, text, text, text, text, text, text, text);
+ALTER FUNCTION public.event_system_body_update_exists(
+    text, text, text, text, text, text, text, text, text, text, text, text, text)
+    RENAME TO event_system_body_update;
 ALTER TABLE public.event_system_watch DROP COLUMN suffix, DROP COLUMN former_names;
 DROP FUNCTION public.event_system_statement_update(
     text, text, text, text, text, text, text, text[], text[]);

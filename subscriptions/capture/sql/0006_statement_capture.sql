@@ -149,3 +149,33 @@ BEGIN
             format('event_system_%s_%s', lower(operation), suffix));
     END LOOP;
 END $$;
+
+-- Of capture by row, what an UPDATE costs where nobody listens: PERFORM and FOUND ask what IF EXISTS asks, with
+-- one plan node less to start for every row.
+ALTER FUNCTION public.event_system_body_update(
+    text, text, text, text, text, text, text, text, text, text, text, text, text)
+    RENAME TO event_system_body_update_exists;
+CREATE FUNCTION public.event_system_body_update(
+    table_name text, capture text, new_company text, old_company text, count_skipped text, prepare text,
+    new_key text, old_key text, new_json text, old_json text, unmoved text, old_key_exists text, changed text
+) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE capture WHEN 'always' THEN body ELSE replace(body, format('IF %s THEN', asked),
+        regexp_replace(asked, '^EXISTS \(SELECT (.*)\)$', 'PERFORM \1; IF FOUND THEN')) END
+    FROM (SELECT public.event_system_body_update_exists(
+            table_name, capture, new_company, old_company, count_skipped, prepare, new_key, old_key, new_json,
+            old_json, unmoved, old_key_exists, changed) AS body,
+        public.event_system_wanted(table_name, capture, 'UPDATE', 'event_system.new_company') AS asked) AS made
+$$;
+
+-- The tables watched before, too.
+DO $$
+DECLARE
+    w record;
+BEGIN
+    FOR w IN SELECT u.* FROM public.event_system_watch u JOIN pg_catalog.pg_class c ON c.oid = u.relation
+        WHERE u.suffix IS NOT NULL
+    LOOP
+        PERFORM public.event_system_generate(
+            w.relation, w.suffix, w.company, w.exclude, w.capture, w.null_company_rows);
+    END LOOP;
+END $$;
