@@ -119,22 +119,24 @@ def test_a_page_of_one_shard_is_read_by_the_index(router: Router, sql: Sql) -> N
     relay_all(router, share=Share(0, 2))
     write(sql, 1)
     sql("SET enable_seqscan = off")
-    plan = "\n".join(line for (line,) in sql(explained(cursor.PAGE_OF_SHARD)))
+    plan = "\n".join(line for (line,) in sql(explained()))
 
     assert "Seq Scan" not in plan
     assert "xid_seq" in plan
 
 
-def explained(statement: str) -> str:
+def explained() -> str:
+    """Return the EXPLAIN of a page of a shard, with an open transaction in its snapshot."""
     values = {
-        "seen": "'1:1:'",
+        "seen": "'10:20:15'",
         "reading": "pg_current_snapshot()",
         "last": "0",
         "limit": "10",
         "shards": "2",
         "shard": "0",
     }
-    return "EXPLAIN " + statement % values
+    position = cursor.Position(Share(0, 2), "10:20:15", "", 0, None)
+    return "EXPLAIN " + cursor._page(position) % values
 
 
 def test_after_a_restore_every_shard_goes_on(router: Router, sql: Sql, offered: Offered) -> None:
