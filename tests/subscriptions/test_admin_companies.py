@@ -185,7 +185,11 @@ def test_the_search_index_shows_the_company_s_records(rows: None, member: Client
     own = SearchEntry.objects.get(company="acme")
 
     shown = member.get(reverse("admin:subscriptions_searchentry_change", args=[own.pk]))
+    found = member.get(reverse("admin:subscriptions_searchentry_changelist"), {"q": "1"})
+    other = member.get(reverse("admin:subscriptions_searchentry_changelist"), {"q": "2"})
 
+    assert "acme-data" in found.content.decode()
+    assert FOREIGN not in other.content.decode()
     assert "acme-data" in listed
     assert FOREIGN not in listed
     assert "acme-data" in shown.content.decode()
