@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from functools import cache
+from zlib import crc32
 
 import structlog
 from celery import signals
@@ -24,6 +25,7 @@ FLUSH_SIZE = 100
 TICK_SECONDS = 0.05
 IDLE_SECONDS = 1.0
 LAST_SECONDS = 20.0  # for what still runs when the process is told to stop
+BATCHES_AT_ONCE = 2  # of a handler type whose batches are made in the background
 HOLD_SECONDS = 30.0  # that a task waits for room before it goes on all the same
 
 
@@ -61,8 +63,11 @@ class Courier:
             todo = taken.promoted
             together, apart = tries(taken.claims, taken.definitions)
             for handler, batch in apart:
-                self._submit(handler, batch)
+                self._submit(handler, batch, batch[0][0].subscription_id, handler.concurrency)
             for handler, batch in together:
+                if handler.in_background:
+                    self._submit(handler, batch, _lane_of(handler), BATCHES_AT_ONCE)
+                    continue
                 for done in in_one_call(handler, batch):
                     todo += record(done)
         self._wake.set()
@@ -77,7 +82,7 @@ class Courier:
             self._crowded[pk] = handler.concurrency
         return places
 
-    def _submit(self, handler: Handler, batch: Try) -> None:
+    def _submit(self, handler: Handler, batch: Try, lane: int, limit: int) -> None:
         claims = [claim for claim, _, _ in batch]
 
         def run() -> None:
@@ -87,8 +92,8 @@ class Courier:
 
         self.lanes.submit(
             Job(
-                lane=claims[0].subscription_id,
-                limit=handler.concurrency,
+                lane=lane,
+                limit=limit,
                 run=run,
                 give_back=lambda: self._unbegun.append(claims),
             )
@@ -152,6 +157,11 @@ class Courier:
                 self._crowded.pop(pk, None)
             found += called
         return found
+
+
+def _lane_of(handler: Handler) -> int:
+    """Return the lane of a whole handler type: below those of subscriptions."""
+    return -1 - crc32(handler.name.encode())
 
 
 @cache

@@ -113,7 +113,8 @@ class Handler(ABC):
     subscription gets a signing secret. `collapses` says that the latest event of a record stands
     for those before it, `sees_leaving` that the update by which a row stops meeting the filter is
     delivered, too. With a `concurrency` of n each delivery is a call of its own, in threads, at
-    most n at a time per subscription and process; with 0 `deliver` gets all that there are.
+    most n at a time per subscription and process; with 0 `deliver` gets all that there are, which
+    with `in_background` happens in a thread, two at a time per handler type and process.
     """
 
     name: ClassVar[str]
@@ -124,6 +125,7 @@ class Handler(ABC):
     collapses: ClassVar[bool] = False
     sees_leaving: ClassVar[bool] = False
     concurrency: ClassVar[int] = 0
+    in_background: ClassVar[bool] = False
     Config: ClassVar[type[HandlerConfig]] = HandlerConfig
 
     def check(self, config: Any, *, company: str | None) -> None:  # noqa: B027 - most need none

@@ -56,6 +56,7 @@ def _check_address(value: str) -> None:
 class EmailHandler(Handler):
     queue = "email"
     lease = timedelta(minutes=10)
+    in_background = True
 
     class Config(HandlerConfig):
         to: list[Annotated[str, AfterValidator(recipient)]] = Field(
