@@ -19,7 +19,7 @@ from subscriptions.definitions import definitions
 from subscriptions.envelope import Envelope
 from subscriptions.places import at_the_rate, into_the_room, past_the_breaker
 from subscriptions.record_order import is_replaced, lock_records, promote, supersede
-from subscriptions.statements import execute, fetch
+from subscriptions.statements import execute, fetch_prepared
 
 OPEN = "('pending', 'running', 'retrying', 'waiting', 'queued', 'held')"
 # Of a place that was kept so long ago nobody knows what has been sent since.
@@ -135,14 +135,14 @@ def take(delivery_ids: Sequence[int], *, room: Room) -> Taken:
 
 def look(delivery_ids: Sequence[int]) -> list[Candidate]:
     """Return those that are pending, in the order of their events. One query."""
-    return [Candidate(*row) for row in fetch(LOOK, [STALE_SLOT, list(delivery_ids)])]
+    return [Candidate(*row) for row in fetch_prepared(LOOK, [STALE_SLOT, list(delivery_ids)])]
 
 
 def _with_their_batches(candidates: list[Candidate]) -> list[Candidate]:
     if all(candidate.batch_id is None for candidate in candidates):
         return candidates
     ids = [candidate.id for candidate in candidates]
-    others = {pk for (pk,) in fetch(IN_THE_SAME_BATCH, [ids])} - set(ids)
+    others = {pk for (pk,) in fetch_prepared(IN_THE_SAME_BATCH, [ids])} - set(ids)
     return look([*ids, *others]) if others else candidates
 
 
@@ -175,7 +175,7 @@ def _claim(admitted: Sequence[Candidate], known: Mapping[int, Definition | str])
         return []
     batches = _batches(admitted, known)
     lease = max(_handler_lease(known[candidate.subscription_id]) for candidate in admitted)
-    found = fetch(
+    found = fetch_prepared(
         CLAIM,
         [
             [candidate.id for candidate in admitted],

@@ -18,7 +18,7 @@ from subscriptions.claiming import Claim
 from subscriptions.handlers.contract import Outcome
 from subscriptions.models import DeliveryAttempt
 from subscriptions.record_order import lock_records, promote
-from subscriptions.statements import execute, fetch
+from subscriptions.statements import execute, fetch_prepared
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +167,7 @@ def record(done: Sequence[Done]) -> list[int]:
 def _record(
     done: Sequence[Done], verdicts: Sequence[tuple[Status, str, timedelta]]
 ) -> frozenset[int]:
-    found = fetch(
+    found = fetch_prepared(
         RECORD,
         [
             [one.claim.id for one in done],
@@ -233,7 +233,7 @@ def _note_failures(failing: Sequence[int], telling: Sequence[Done]) -> list[int]
 
 
 def _breakers(failing: Sequence[int]) -> tuple[Mapping[int, Breaker], datetime]:
-    found = fetch(LOAD_BREAKERS, [list(failing)])
+    found = fetch_prepared(LOAD_BREAKERS, [list(failing)])
     now = found[0][6] if found else datetime.now(tz=UTC)
     return {row[0]: Breaker(*row[1:6]) for row in found}, now
 
