@@ -150,8 +150,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Of capture by row, what an UPDATE costs where nobody listens: PERFORM and FOUND ask what IF EXISTS asks, with
--- one plan node less to start for every row.
+-- What an UPDATE costs by row where nobody listens: first of all whether anybody asks for the table, by the
+-- shortest search. PERFORM with FOUND has one plan node less to start, for every row, than IF EXISTS.
 ALTER FUNCTION public.event_system_body_update(
     text, text, text, text, text, text, text, text, text, text, text, text, text)
     RENAME TO event_system_body_update_exists;
@@ -159,8 +159,19 @@ CREATE FUNCTION public.event_system_body_update(
     table_name text, capture text, new_company text, old_company text, count_skipped text, prepare text,
     new_key text, old_key text, new_json text, old_json text, unmoved text, old_key_exists text, changed text
 ) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE capture WHEN 'always' THEN body ELSE replace(body, format('IF %s THEN', asked),
-        regexp_replace(asked, '^EXISTS \(SELECT (.*)\)$', 'PERFORM \1; IF FOUND THEN')) END
+    SELECT CASE capture WHEN 'always' THEN body ELSE format(
+        $body$
+BEGIN
+    PERFORM FROM public.event_system_interest AS i WHERE i."table" OPERATOR(pg_catalog.=) %L::pg_catalog.text LIMIT 1;
+    IF NOT FOUND AND %s THEN
+        RETURN NULL;
+    END IF;
+    %s;
+END $body$,
+        table_name,
+        CASE WHEN count_skipped = '' THEN 'true' ELSE format('%s IS NOT NULL', new_company) END,
+        replace(body, format('IF %s THEN', asked),
+            regexp_replace(asked, '^EXISTS \(SELECT (.*)\)$', 'PERFORM \1; IF FOUND THEN'))) END
     FROM (SELECT public.event_system_body_update_exists(
             table_name, capture, new_company, old_company, count_skipped, prepare, new_key, old_key, new_json,
             old_json, unmoved, old_key_exists, changed) AS body,
