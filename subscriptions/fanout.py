@@ -109,7 +109,9 @@ def _parameters(matches: Sequence[Match]) -> dict[str, Any]:
     event_numbers = {seq: number for number, seq in enumerate(events, 1)}
     target_numbers = {pk: number for number, pk in enumerate(targets, 1)}
     others = [
-        (number, *state) for number, match in enumerate(matches, 1) if (state := _state(match))
+        (number, *_state(match))
+        for number, match in enumerate(matches, 1)
+        if match.problem or match.event.depth > DEEPEST or match.target.is_paused
     ]
     return {
         "resend": settings.DELIVERY_RESEND_AFTER,
@@ -136,12 +138,10 @@ def _array(values: Iterable[object]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def _state(match: Match) -> tuple[str, str] | None:
+def _state(match: Match) -> tuple[str, str]:
     """Return status and error of a delivery that nobody is to make now."""
     if match.problem:
         return Delivery.Status.DEAD, match.problem
     if match.event.depth > DEEPEST:
         return Delivery.Status.BLOCKED, f"the chain of events is longer than {DEEPEST}"
-    if match.target.is_paused:
-        return Delivery.Status.HELD, ""
-    return None
+    return Delivery.Status.HELD, ""

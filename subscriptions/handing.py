@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import structlog
@@ -15,6 +16,7 @@ from subscriptions.handlers.contract import Handler, handler_named
 log = structlog.get_logger(__name__)
 
 TASK = "subscriptions.deliver"
+BY_SUBSCRIPTION = attrgetter("subscription_id", "id")
 AT_ONCE = 10  # messages in a request, where the transport has batches
 LARGEST_CHUNK = 100
 SPREAD = 8  # at least so many messages of a full page, for as many workers
@@ -64,7 +66,7 @@ def _publish(producer: Any, name: str, deliveries: list[Waiting]) -> int:
     except UnknownHandlerType as error:  # a process of another release knows it
         log.warning("deliveries_not_sent", handler_type=name, error=str(error))
         return 0
-    deliveries.sort(key=lambda delivery: (delivery.subscription_id, delivery.id))
+    deliveries.sort(key=BY_SUBSCRIPTION)
     ids = [delivery.id for delivery in deliveries]
     size = _chunk_size(handler, len(ids))
     for first in range(0, len(ids), size):
