@@ -8,8 +8,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from jobs import services as engine
-from subscriptions import partitions, retention, sweeping
+from subscriptions import partitions, retention
 from subscriptions.cursor import Glance
+from subscriptions.deliveries import sweeping
 from subscriptions.errors import ShardsInUse
 from subscriptions.handing import Hander
 from subscriptions.relay import PAGE_SIZE, relay_once

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from subscriptions import handing
-from subscriptions.courier import courier
+from subscriptions.deliveries.courier import courier
 
 
 @shared_task(name=handing.TASK, ignore_result=True)

@@ -6,12 +6,12 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from subscriptions import controls
 from subscriptions.admin.pages import SubscriptionPages
+from subscriptions.deliveries import controls
+from subscriptions.deliveries.replaying import Replayed, replay
 from subscriptions.errors import SubscriptionsError
 from subscriptions.forms.replay import ReplayForm
 from subscriptions.models import Delivery, Subscription
-from subscriptions.replaying import Replayed, replay
 
 MOST_COUNTED = 10_000
 

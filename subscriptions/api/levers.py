@@ -3,11 +3,12 @@
 from ninja import Router
 
 from jobs.api.security import KeyRequest
-from subscriptions import controls, examples, secrets
+from subscriptions import examples, secrets
 from subscriptions.api.definitions import own_subscription
 from subscriptions.api.schemas import Paused, ReplayIn, ReplayOut, Resumed, SecretOut, TestOut
 from subscriptions.api.security import WRITE, note
-from subscriptions.replaying import Replayed, replay
+from subscriptions.deliveries import controls
+from subscriptions.deliveries.replaying import Replayed, replay
 
 router = Router(tags=["subscriptions"], auth=WRITE)
 PATH = "/subscriptions/{int:subscription_id}"

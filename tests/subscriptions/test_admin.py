@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_httpserver import HTTPServer
 
-from subscriptions import delivery
+from subscriptions.deliveries import delivery
 from subscriptions.models import Delivery, DeliveryAttempt, Event, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

@@ -11,7 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from pytest_httpserver import HTTPServer
 
 from jobs.models import Membership
-from subscriptions import delivery
+from subscriptions.deliveries import delivery
 from subscriptions.models import Event, SearchEntry, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

@@ -106,7 +106,7 @@ def test_a_type_added_by_one_file_has_its_own_form_is_stored_and_delivered(
     assert stored.backoff == "standard"
     sql("INSERT INTO orders VALUES (1, 'acme', 'x')")
     relay_all(Router())
-    from subscriptions.delivery import deliver
+    from subscriptions.deliveries.delivery import deliver
 
     assert deliver(messages.ids) == 1
     assert Delivery.objects.get().status == "delivered"

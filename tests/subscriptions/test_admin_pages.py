@@ -12,7 +12,8 @@ from django.urls import reverse
 from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 
-from subscriptions import delivery, secrets
+from subscriptions import secrets
+from subscriptions.deliveries import delivery
 from subscriptions.errors import SecretRefused
 from subscriptions.models import Delivery, Event, Gate, Subscription
 from subscriptions.relay import relay_all

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from counterpoint.api import api
 from jobs import keys
-from subscriptions import delivery
+from subscriptions.deliveries import delivery
 from subscriptions.models import Delivery, Event, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

@@ -10,11 +10,11 @@ from django.db import OperationalError
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from subscriptions import lanes, recording, sweeping
-from subscriptions.courier import Courier
-from subscriptions.lanes import Job, Lanes
+from subscriptions.deliveries import lanes, recording, sweeping
+from subscriptions.deliveries.courier import Courier
+from subscriptions.deliveries.lanes import Job, Lanes
+from subscriptions.deliveries.recording import Done
 from subscriptions.models import Delivery, Gate, Subscription
-from subscriptions.recording import Done
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -267,7 +267,7 @@ def test_outcomes_wait_for_a_database_that_is_away(
             raise OperationalError("the database is away")
         return recording.record(done)
 
-    monkeypatch.setattr("subscriptions.courier.record", record)
+    monkeypatch.setattr("subscriptions.deliveries.courier.record", record)
     courier.dispatch(relay())
 
     wait_until(lambda: counts(pk) == {"delivered": 10}, what="all are recorded")

@@ -10,14 +10,15 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
-from subscriptions import delivery, safe_http, sweeping
-from subscriptions.admission import Definition
+from subscriptions import safe_http
 from subscriptions.backoff import parse
-from subscriptions.claiming import take
+from subscriptions.deliveries import delivery, sweeping
+from subscriptions.deliveries.admission import Definition
+from subscriptions.deliveries.claiming import take
+from subscriptions.deliveries.recording import Done, record
 from subscriptions.handlers import contract, webhook
 from subscriptions.handlers.contract import Handler, Item, Outcome, handler
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
-from subscriptions.recording import Done, record
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from subscriptions.safe_http import Answer

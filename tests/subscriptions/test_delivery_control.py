@@ -16,10 +16,10 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
-from subscriptions import controls, delivery, sweeping
-from subscriptions.breaker import Breaker
+from subscriptions.deliveries import controls, delivery, sweeping
+from subscriptions.deliveries.breaker import Breaker
+from subscriptions.deliveries.record_order import promote
 from subscriptions.models import Delivery, DeliveryAttempt, Event, Gate, Subscription
-from subscriptions.record_order import promote
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -193,7 +193,7 @@ def test_no_wake_up_is_lost_between_the_end_of_one_and_the_look_of_the_next(
         looked.wait(1)  # the other one cannot look before the commit: that is what is asked
         return found
 
-    monkeypatch.setattr("subscriptions.recording.promote", promote_and_wait)
+    monkeypatch.setattr("subscriptions.deliveries.recording.promote", promote_and_wait)
     ending = in_thread(lambda: delivery.deliver([first]))
     recorded.wait(10)
 

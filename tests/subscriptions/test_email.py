@@ -12,7 +12,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pytest_django import Settings
 
-from subscriptions import delivery, examples, services
+from subscriptions import examples, services
+from subscriptions.deliveries import delivery
 from subscriptions.errors import InvalidSubscription
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 from subscriptions.relay import relay_all

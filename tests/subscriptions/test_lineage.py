@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from jobs import Context, dispatch, step, workflow
 from jobs.models import Run
-from subscriptions import delivery
+from subscriptions.deliveries import delivery
 from subscriptions.models import Delivery, Event
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

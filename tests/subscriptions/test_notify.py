@@ -14,7 +14,8 @@ from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from subscriptions import delivery, examples, sealing, services
+from subscriptions import examples, sealing, services
+from subscriptions.deliveries import delivery
 from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.configs import visible
 from subscriptions.handlers.contract import handler_named

@@ -9,7 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from subscriptions import backlog, cursor, delivery
+from subscriptions import backlog, cursor
+from subscriptions.deliveries import delivery
 from subscriptions.models import Delivery, Event, RelayCursor
 from subscriptions.relay import relay_all, relay_once
 from subscriptions.routing import Router

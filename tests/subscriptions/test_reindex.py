@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from subscriptions import delivery
+from subscriptions.deliveries import delivery
 from subscriptions.models import SearchEntry, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from subscriptions import relay
 from subscriptions.cursor import Glance
-from subscriptions.delivery import deliver
+from subscriptions.deliveries.delivery import deliver
 from subscriptions.models import Delivery, Event, RelayCursor, Subscription
 from subscriptions.relay import relay_all, relay_once
 from subscriptions.relaying import Relay
@@ -273,7 +273,7 @@ def test_a_relay_killed_after_its_commit_leaves_what_the_sweep_sends(
     messages: Messages,
     router: Router,
 ) -> None:
-    from subscriptions import sweeping
+    from subscriptions.deliveries import sweeping
 
     subscribe()
     messages.refused = True

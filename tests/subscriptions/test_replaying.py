@@ -9,11 +9,11 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from subscriptions import delivery, sweeping
+from subscriptions.deliveries import delivery, sweeping
+from subscriptions.deliveries.replaying import Replayed, replay
 from subscriptions.errors import InvalidSubscription, UnknownSubscription
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 from subscriptions.relay import relay_all
-from subscriptions.replaying import Replayed, replay
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from subscriptions import delivery, examples, services
+from subscriptions import examples, services
+from subscriptions.deliveries import delivery
 from subscriptions.errors import InvalidSubscription
 from subscriptions.explanations import why
 from subscriptions.handlers.contract import handler_named

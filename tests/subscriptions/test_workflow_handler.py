@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from jobs.models import Run
-from subscriptions import delivery
+from subscriptions.deliveries import delivery
 from subscriptions.models import Delivery, DeliveryAttempt
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from subscriptions.deliveries.replaying import replay
 from subscriptions.errors import SubscriptionsError
 from subscriptions.models import ExternalMapping
-from subscriptions.replaying import replay
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 
-from subscriptions import delivery, sweeping
+from subscriptions.deliveries import delivery, sweeping
 from subscriptions.handlers.sync.connecting import connect
 from subscriptions.models import ExternalConnection, ExternalMapping
 from subscriptions.relay import relay_all

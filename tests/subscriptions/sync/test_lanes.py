@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from pytest_httpserver import HTTPServer
 
-from subscriptions.courier import Courier
+from subscriptions.deliveries.courier import Courier
 from subscriptions.models import Delivery, ExternalConnection, ExternalMapping
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from subscriptions.admission import Definition
-from subscriptions.claiming import Claim, take
+from subscriptions.deliveries.admission import Definition
+from subscriptions.deliveries.claiming import Claim, take
+from subscriptions.deliveries.recording import Done, record
 from subscriptions.handlers.contract import Handler, Item, Outcome
-from subscriptions.recording import Done, record
 
 log = structlog.get_logger(__name__)
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from subscriptions.admission import NET, Candidate, Ruled, Status
-from subscriptions.breaker import PROBE_LEASE
+from subscriptions.deliveries.admission import NET, Candidate, Ruled, Status
+from subscriptions.deliveries.breaker import PROBE_LEASE
 from subscriptions.statements import execute, fetch
 
 # Deliveries whose place in the rate comes within this time are made at once, in one go.

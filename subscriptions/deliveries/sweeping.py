@@ -5,8 +5,9 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 
-from subscriptions import handing, queueing
-from subscriptions.breaker import PROBE_LEASE
+from subscriptions import handing
+from subscriptions.deliveries import queueing
+from subscriptions.deliveries.breaker import PROBE_LEASE
 from subscriptions.handing import Waiting
 from subscriptions.statements import fetch_prepared
 

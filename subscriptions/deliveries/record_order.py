@@ -6,7 +6,7 @@ outcomes down: between two workers neither order nor a wake-up is lost.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from subscriptions.admission import NET, Candidate, Definition
+from subscriptions.deliveries.admission import NET, Candidate, Definition
 from subscriptions.statements import execute, fetch
 
 LOCK_RECORDS = """

@@ -10,13 +10,13 @@ import structlog
 from celery import signals
 from django.db import DatabaseError, InterfaceError, connection
 
-from subscriptions.admission import Definition
-from subscriptions.claiming import Claim, take
-from subscriptions.delivery import UNLIMITED, Try, by_itself, in_one_call, tries
+from subscriptions.deliveries.admission import Definition
+from subscriptions.deliveries.claiming import Claim, take
+from subscriptions.deliveries.delivery import UNLIMITED, Try, by_itself, in_one_call, tries
+from subscriptions.deliveries.lanes import Job, Lanes
+from subscriptions.deliveries.queueing import call
+from subscriptions.deliveries.recording import Done, give_back, record
 from subscriptions.handlers.contract import Handler
-from subscriptions.lanes import Job, Lanes
-from subscriptions.queueing import call
-from subscriptions.recording import Done, give_back, record
 
 log = structlog.get_logger(__name__)
 

@@ -1,6 +1,6 @@
 """Whether a delivery that waits is made now: by its subscription, its record, its breaker and rate.
 
-Pure: what must be asked of the database was asked before (`subscriptions.claiming`).
+Pure: what must be asked of the database was asked before (`subscriptions.deliveries.claiming`).
 """
 
 from dataclasses import dataclass

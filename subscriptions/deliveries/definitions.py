@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from subscriptions import backoff
-from subscriptions.admission import Definition
+from subscriptions.deliveries.admission import Definition
 from subscriptions.errors import InvalidSubscription, UnknownHandlerType
 from subscriptions.handlers.contract import handler_named
 from subscriptions.loading import load

@@ -13,12 +13,12 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from subscriptions.admission import Candidate, Definition, Ruled, Status, rule_out
 from subscriptions.cursor import COLUMNS
-from subscriptions.definitions import definitions
+from subscriptions.deliveries.admission import Candidate, Definition, Ruled, Status, rule_out
+from subscriptions.deliveries.definitions import definitions
+from subscriptions.deliveries.places import at_the_rate, into_the_room, past_the_breaker
+from subscriptions.deliveries.record_order import is_replaced, lock_records, promote, supersede
 from subscriptions.envelope import Envelope
-from subscriptions.places import at_the_rate, into_the_room, past_the_breaker
-from subscriptions.record_order import is_replaced, lock_records, promote, supersede
 from subscriptions.statements import execute, fetch_prepared
 
 OPEN = "('pending', 'running', 'retrying', 'waiting', 'queued', 'held')"

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from subscriptions.admission import NET
+from subscriptions.deliveries.admission import NET
 from subscriptions.statements import execute, fetch
 
 # Not those that keep a place in a rate: they come when it is their turn.

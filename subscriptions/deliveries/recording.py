@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from django.db import transaction
 
-from subscriptions import backoff, disabling
-from subscriptions.admission import NET, Definition, Status
-from subscriptions.breaker import Breaker
-from subscriptions.claiming import Claim
+from subscriptions import backoff
+from subscriptions.deliveries import disabling
+from subscriptions.deliveries.admission import NET, Definition, Status
+from subscriptions.deliveries.breaker import Breaker
+from subscriptions.deliveries.claiming import Claim
+from subscriptions.deliveries.record_order import lock_records, promote
 from subscriptions.handlers.contract import Outcome
 from subscriptions.models import DeliveryAttempt
-from subscriptions.record_order import lock_records, promote
 from subscriptions.statements import execute, fetch_prepared
 
 log = structlog.get_logger(__name__)
