@@ -29,3 +29,10 @@ def fetch_prepared(statement: str, parameters: Any = ()) -> list[tuple[Any, ...]
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         return cursor.execute(statement, parameters).fetchall()
+
+
+def execute_prepared(statement: str, parameters: Any = ()) -> int:
+    """Run a statement that is run over and over, and return how many rows it changed."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, parameters).rowcount

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from subscriptions.deliveries.admission import NET
-from subscriptions.statements import execute, fetch
+from subscriptions.statements import execute, execute_prepared, fetch, fetch_prepared
 
 # Not those that keep a place in a rate: they come when it is their turn.
 CALL = """
@@ -72,7 +72,7 @@ WHERE d.id = next.id AND d.event_at = next.event_at
 SEND_PROBES = """
 WITH due AS (
     SELECT g.subscription_id FROM event_system_gate g
-    WHERE g.open_until <= COALESCE(%s, clock_timestamp())
+    WHERE g.open_until <= COALESCE(%s::timestamptz, clock_timestamp())
     ORDER BY g.subscription_id FOR UPDATE SKIP LOCKED
 ), probe AS (
     SELECT due.subscription_id, q.id, q.event_at FROM due CROSS JOIN LATERAL (
@@ -81,7 +81,7 @@ WITH due AS (
         ORDER BY d.event_seq LIMIT 1) AS q
 ), noted AS (
     UPDATE event_system_gate g
-    SET probe_id = probe.id, open_until = clock_timestamp() + %s
+    SET probe_id = probe.id, open_until = clock_timestamp() + %s::interval
     FROM probe WHERE g.subscription_id = probe.subscription_id
 )
 UPDATE event_system_delivery d SET status = 'pending', error = '', due_at = clock_timestamp()
@@ -94,7 +94,7 @@ SET status = 'expired', finished_at = clock_timestamp(),
     error = 'the subscription was paused for more than 30 days'
 WHERE (d.id, d.event_at) IN (
     SELECT id, event_at FROM event_system_delivery
-    WHERE status = 'held' AND event_at < COALESCE(%s, now()) - interval '30 days'
+    WHERE status = 'held' AND event_at < COALESCE(%s::timestamptz, now()) - interval '30 days'
     LIMIT %s FOR NO KEY UPDATE SKIP LOCKED)
 """
 
@@ -111,15 +111,15 @@ def release(*, limit: int) -> int:
     return sum(
         execute(_free(condition), [pk, limit])
         for condition, query in WITH_FREED.items()
-        for (pk,) in fetch(query, [])
+        for (pk,) in fetch_prepared(query)
     )
 
 
 def send_probes(*, lease: timedelta, now: datetime | None = None) -> int:
     """Let one delivery of each subscription whose pause is over go out; return how many."""
-    return execute(SEND_PROBES, [now, lease])
+    return execute_prepared(SEND_PROBES, [now, lease])
 
 
 def expire_held(*, limit: int, now: datetime | None = None) -> int:
     """End what was held for 30 days; return how many that were. `now` is for tests."""
-    return execute(EXPIRE_HELD, [now, limit])
+    return execute_prepared(EXPIRE_HELD, [now, limit])
