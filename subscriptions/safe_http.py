@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from ssl import SSLContext
 from typing import Any
 
@@ -27,6 +27,14 @@ from subscriptions.errors import UnsafeAddress
 TIME_LIMIT_SECONDS = 15.0
 READ_LIMIT = 64 * 1024
 KEEP_LIMIT = 4 * 1024
+KEEP_ALIVE_SECONDS = 5.0  # of a connection that nothing uses; servers often close theirs then
+FAILURES = (
+    httpx.InvalidURL,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+)
 
 # More than can wait at once (lanes.THREADS): a look-up goes on after its exchange has given up, and
 # must not keep the others from theirs.
@@ -154,17 +162,19 @@ def _trusted() -> SSLContext:
 
 
 class _Client:
-    """One httpx client for one exchange at a time, with its own connections."""
+    """Connections of its own, for one exchange at a time. Of httpx only the engine: no cookies,
+    which would go from one company's receiver to another's on the same host, and half the cost.
+    """
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self.backend = _CheckedBackend(allowed)
-        transport = httpx.HTTPTransport(
-            verify=_trusted(),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=20, max_keepalive_connections=10),
+        self.pool = httpcore.ConnectionPool(
+            ssl_context=_trusted(),
+            max_connections=20,
+            max_keepalive_connections=10,
+            keepalive_expiry=KEEP_ALIVE_SECONDS,
+            network_backend=self.backend,
         )
-        transport._pool._network_backend = self.backend
-        self.client = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
 
 
 _clients: deque[_Client] = deque()
@@ -178,12 +188,22 @@ def _client(allowed: Sequence[Network]) -> Iterator[_Client]:
     except IndexError:
         held = _Client(allowed)
     if held.backend.allowed is not allowed:
-        held.client.close()
+        held.pool.close()
         held = _Client(allowed)
     try:
         yield held
     finally:
         _clients.append(held)
+
+
+@lru_cache(maxsize=4096)
+def _target(url: str) -> tuple[httpcore.URL, bytes]:
+    """Return the URL as it is dialled, and the Host header. Raises httpx.InvalidURL."""
+    found = httpx.URL(url)
+    target = httpcore.URL(
+        scheme=found.raw_scheme, host=found.raw_host, port=found.port, target=found.raw_path
+    )
+    return target, found.netloc
 
 
 @dataclass(frozen=True)
@@ -215,35 +235,46 @@ def send(
     with _client(allowed) as held:
         held.backend.deadline = Deadline(seconds)
         try:
-            request = held.client.build_request(
-                method,
-                url,
-                # As bytes: of text, httpx takes ASCII only.
-                headers=[
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in {**headers, "accept-encoding": "identity"}.items()
-                ],
-                content=content,
-                timeout=seconds,
-            )
-            response = held.client.send(request, stream=True)
+            request = _request(method, url, headers, content, seconds)
+            response = held.pool.handle_request(request)
             with closing(response):
                 body = _read(response)
-        except UnsafeAddress:
-            raise
-        except (httpx.HTTPError, httpx.InvalidURL, httpcore.TimeoutException) as error:
+        except FAILURES as error:
             raise ExchangeFailed(f"{type(error).__name__}: {error}"[:500]) from error
     return Answer(
-        response.status_code,
+        response.status,
         body[:KEEP_LIMIT].decode("utf-8", "replace").replace("\x00", "\ufffd"),
-        response.headers.get("retry-after"),
+        _header(response, b"retry-after"),
     )
 
 
-def _read(response: httpx.Response) -> bytes:
+def _request(
+    method: str, url: str, headers: dict[str, str], content: bytes, seconds: float
+) -> httpcore.Request:
+    target, host = _target(url)
+    own = {"accept": "*/*", **headers, "accept-encoding": "identity"}
+    return httpcore.Request(
+        method,
+        target,
+        headers=[
+            (b"host", host),
+            (b"content-length", str(len(content)).encode()),
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in own.items()),
+        ],
+        content=content,
+        extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds)},
+    )
+
+
+def _header(response: httpcore.Response, name: bytes) -> str | None:
+    found = [value for key, value in response.headers if key.lower() == name]
+    return found[0].decode("latin-1") if found else None
+
+
+def _read(response: httpcore.Response) -> bytes:
     """Read at most 64 KiB of what was sent, raw: a compressed body stays compressed."""
     found = bytearray()
-    for chunk in response.iter_raw():
+    for chunk in response.iter_stream():
         found += chunk
         if len(found) >= READ_LIMIT:
             break
