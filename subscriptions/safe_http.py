@@ -19,7 +19,6 @@ from typing import Any
 
 import httpcore
 import httpx
-from httpcore._backends.sync import SyncBackend  # private: httpx and httpcore are pinned
 
 from subscriptions.addresses import Network, is_allowed, parse_address
 from subscriptions.errors import UnsafeAddress
@@ -121,7 +120,7 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _CheckedBackend(SyncBackend):
+class _CheckedBackend(httpcore.SyncBackend):
     """Dials only addresses that it has checked itself; TLS and Host keep the name."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
