@@ -15,7 +15,7 @@ from django.db import connection  # noqa: E402 - the models exist only now
 from bench.errors import BenchError  # noqa: E402
 from bench.probes.webhooks import clear as clear_tables  # noqa: E402
 from counterpoint import sqs  # noqa: E402
-from subscriptions import delivery  # noqa: E402
+from subscriptions.deliveries import delivery  # noqa: E402
 from subscriptions.handing import Hander  # noqa: E402
 from subscriptions.models import Delivery, Event  # noqa: E402
 from subscriptions.relay import PAGE_SIZE, Relayed, relay_once  # noqa: E402
