@@ -6,11 +6,14 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from subscriptions.documents import parse
 from subscriptions.operators import ABSENT
+
+LONGEST_KEY = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,19 @@ class Envelope:
 
     @property
     def record_key(self) -> str | None:
-        """What order and debounce go by: a row's table and key, a typed event's `key`."""
+        """What order and debounce go by: the company, and a row's table and key or a typed event's
+        `key`. It goes into an index: of a long one, the beginning and a digest.
+        """
         if self.type is not None:
-            return self.key
-        return None if self.record_id_text is None else f"{self.table}:{self.record_id_text}"
+            key = self.key
+        else:
+            key = None if self.record_id_text is None else f"{self.table}:{self.record_id_text}"
+        if key is None:
+            return None
+        whole = f"{self.company or ''}/{key}"
+        if len(whole) <= LONGEST_KEY:
+            return whole
+        return f"{whole[:LONGEST_KEY]}…{sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
     @property
     def document(self) -> Any:

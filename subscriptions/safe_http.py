@@ -238,6 +238,8 @@ def send(
             response = held.pool.handle_request(request)
             with closing(response):
                 body = _read(response)
+        except httpcore.LocalProtocolError as error:  # its text may hold a header's value
+            raise ExchangeFailed("LocalProtocolError: this request cannot be written") from error
         except FAILURES as error:
             raise ExchangeFailed(f"{type(error).__name__}: {error}"[:500]) from error
     return Answer(

@@ -36,5 +36,7 @@ class Breaker:
         return replace(failed, openings=self.openings + 1, open_until=now + pause, probe_id=None)
 
     def is_hopeless(self, *, now: datetime) -> bool:
-        """Whether it has failed for so long that the subscription is disabled."""
-        return self.failing_since is not None and now - self.failing_since >= DISABLED_AFTER
+        """Whether it has failed for so long, and so often, that the subscription is disabled."""
+        if self.failing_since is None or not self.openings:
+            return False
+        return now - self.failing_since >= DISABLED_AFTER

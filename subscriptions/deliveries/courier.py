@@ -37,7 +37,7 @@ class Courier:
     def __init__(self) -> None:
         self.lanes = Lanes()
         self._done: deque[list[Done]] = deque()
-        self._unbegun: deque[list[Claim]] = deque()
+        self._unbegun: deque[tuple[list[Claim], int]] = deque()  # and their lane's limit
         self._crowded: dict[int, int] = {}  # subscriptions with more queued, and their limit
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -95,7 +95,7 @@ class Courier:
                 lane=lane,
                 limit=limit,
                 run=run,
-                give_back=lambda: self._unbegun.append(claims),
+                give_back=lambda: self._unbegun.append((claims, limit)),
             )
         )
 
@@ -136,9 +136,9 @@ class Courier:
             if todo := [*promoted, *self._called(ended)]:
                 self._begin(todo)
         while self._unbegun:
-            claims = self._unbegun[0]
+            claims, limit = self._unbegun[0]
             give_back(claims)
-            self._crowded[claims[0].subscription_id] = len(claims)
+            self._crowded[claims[0].subscription_id] = limit
             self._unbegun.popleft()
 
     def _gathered(self) -> list[Done]:

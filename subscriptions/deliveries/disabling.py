@@ -8,8 +8,11 @@ from django.db import transaction
 from subscriptions.events import SubscriptionDisabled
 from subscriptions.models import Subscription
 from subscriptions.outbox import publish
+from subscriptions.statements import execute
 
 log = structlog.get_logger(__name__)
+
+PATIENCE = "1s"
 
 MAIL = """The subscription "{name}" of {company} was switched off at {url}: {reason}.
 
@@ -21,9 +24,12 @@ receiver is well again, switch it on in the admin and replay what failed.
 def disable(subscription_id: int, *, reason: str) -> bool:
     """Switch the subscription off and tell its owner; return whether it was on.
 
-    Part of the caller's transaction; the mail goes out after its commit.
+    Part of the caller's transaction; the mail goes out after its commit. Raises OperationalError if
+    somebody else holds the subscriptions for longer than a second: the next failure tries again.
     """
     with transaction.atomic():
+        # Whoever holds subscriptions open must not hold up the deliveries of all.
+        execute(f"SET LOCAL lock_timeout = '{PATIENCE}'", [])
         # One statement, which locks as every writer of subscriptions does.
         changed = Subscription.objects.filter(pk=subscription_id, active=True).update(
             active=False, disabled_reason=reason

@@ -47,8 +47,10 @@ HELD = "status = 'held'"
 WITH_FREED = {
     SHUT: _subscriptions_with(
         SHUT,
-        unless="event_system_gate g WHERE g.subscription_id = found.subscription_id"
-        " AND g.open_until IS NOT NULL",
+        # Of one that is off or paused the claim makes canceled or held ones.
+        unless="event_system_gate g JOIN event_system_subscription s ON s.id = g.subscription_id"
+        " WHERE g.subscription_id = found.subscription_id AND g.open_until IS NOT NULL"
+        " AND s.active AND s.paused_at IS NULL",
     ),
     HELD: _subscriptions_with(
         HELD,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from subscriptions import backoff
 from subscriptions.deliveries import disabling
@@ -158,11 +158,19 @@ def record(done: Sequence[Done]) -> list[int]:
         promoted = promote(ended, known)
     # After the commit: it locks the subscription, whose writers wait for the breaker's row.
     for pk in hopeless:
-        disabling.disable(pk, reason="its deliveries have failed for 5 days")
+        _disable(pk, reason="its deliveries have failed for 5 days")
     for one in counted:
         if one.outcome.gone:  # 410: the receiver wants nothing any more
-            disabling.disable(one.claim.subscription_id, reason="the receiver answered 410 Gone")
+            _disable(one.claim.subscription_id, reason="the receiver answered 410 Gone")
     return promoted
+
+
+def _disable(subscription_id: int, *, reason: str) -> None:
+    """Switch it off if that can be done at once: what was recorded must not be recorded again."""
+    try:
+        disabling.disable(subscription_id, reason=reason)
+    except DatabaseError as error:
+        log.warning("subscription_not_disabled", subscription=subscription_id, error=str(error))
 
 
 def _record(

@@ -1,5 +1,6 @@
 """WEBHOOK: POST the event to a URL, signed as Standard Webhooks (https://www.standardwebhooks.com)."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
 CHECK_SECONDS = 2.0
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 # What the signature, the length and the connection depend on is not the customer's to set.
 OWN_HEADERS = frozenset(
     {"webhook-id", "webhook-timestamp", "webhook-signature", "host", "content-length"}
@@ -57,11 +59,11 @@ def own_headers_left_out(value: dict[str, str]) -> dict[str, str]:
     for name, text in value.items():
         if name.lower() in OWN_HEADERS:
             raise ValueError(f"{name} is set by the platform")
-        if not name.isascii() or any(ord(c) <= 32 or c == ":" for c in name) or not name:
+        if not TOKEN.fullmatch(name):
             raise ValueError(f"{name!r} is no header name")
         if any(ord(c) < 32 or ord(c) == 127 or ord(c) > 255 for c in text):
             raise ValueError(f"the value of {name} must be one line of Latin-1 text")
-    return value
+    return {name: text.strip() for name, text in value.items()}
 
 
 def signing_secret(value: str | None) -> str | None:
@@ -233,7 +235,7 @@ def parse_retry_after(text: str | None, *, now: datetime) -> timedelta | None:
         return min(timedelta(seconds=min(int(text[:9]), 10**6)), LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
@@ -382,3 +383,20 @@ def test_a_webhook_that_raises_fails_alone(
     found = Delivery.objects.get(company="odd")
     assert found.status == Delivery.Status.RETRYING
     assert found.error == "the request could not be made: TypeError"
+
+
+def test_a_headers_value_loses_its_ends_and_never_comes_into_an_error(
+    httpserver: HTTPServer, settings: Settings
+) -> None:
+    receiver_url = httpserver.url_for("/")
+    config = webhook.WebhookHandler.Config(
+        url="https://example.com", headers={"Authorization": " Bearer hunter2 "}
+    )
+    assert config.headers == {"Authorization": "Bearer hunter2"}
+
+    allowed = settings.WEBHOOK_ALLOWED_NETWORKS
+    with pytest.raises(safe_http.ExchangeFailed) as refused:
+        safe_http.send(
+            "POST", receiver_url, headers={"a": "hunter2 "}, content=b"", allowed=allowed
+        )
+    assert "hunter2" not in str(refused.value)

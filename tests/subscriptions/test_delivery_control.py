@@ -1,6 +1,7 @@
 """What holds deliveries back and lets them go: order, collapse, breaker, rate, pause, batches."""
 
 import json
+import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from itertools import pairwise
 from threading import Thread
 from typing import Any
 
+import psycopg
 import pytest
 from django.core import mail
 from django.db import connection
@@ -19,7 +21,9 @@ from werkzeug import Request, Response
 from subscriptions.deliveries import controls, delivery, sweeping
 from subscriptions.deliveries.breaker import Breaker
 from subscriptions.deliveries.record_order import promote
+from subscriptions.events import SubscriptionDisabled
 from subscriptions.models import Delivery, DeliveryAttempt, Event, Gate, Subscription
+from subscriptions.outbox import publish
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -241,6 +245,40 @@ def test_a_debounced_record_is_told_once_when_it_has_rested(
     assert by_status() == {"superseded": 2, "delivered": 2}
 
 
+def test_a_key_of_any_length_is_relayed(sql: Sql, relay: Callable[[], list[int]]) -> None:
+    sql(
+        "INSERT INTO event_system_subscription (name, company, event_type, handler_type, config,"
+        " ordering) VALUES ('all', 'acme', 'subscription.disabled', 'WEBHOOK',"
+        """ '{"url": "https://example.com"}', 'record')"""
+    )
+    long = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))  # noqa: S311 - no secret
+    for key in (long, long, f"{long}x"):
+        told = SubscriptionDisabled(subscription_id=1, name="n", reason="r")
+        publish(told, company="acme", key=key)
+
+    assert len(relay()) == 3
+
+    keys = list(Delivery.objects.order_by("event_id").values_list("record_key", flat=True))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_records_of_two_companies_are_apart_for_the_platform_too(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+) -> None:
+    subscribe(company=None)
+    settle(debounce=timedelta(seconds=30))
+    sql("INSERT INTO orders VALUES (1, 'acme', 'a')")
+    sql("UPDATE orders SET company = 'globex'")
+    relay()
+
+    found = dict(Delivery.objects.values_list("company", "record_key").distinct())
+
+    assert found["acme"] != found["globex"]
+
+
 # Breaker ------------------------------------------------------------------------------------------
 
 
@@ -365,6 +403,59 @@ def test_five_days_of_failure_switch_a_subscription_off_and_tell_its_owner(
     receiver.answers = [500]
     delivery.deliver(swept())
     assert Subscription.objects.get().active  # given another chance, it has all of it
+
+
+def test_who_holds_the_subscriptions_holds_up_no_outcome(
+    hook: int,
+    sql: Sql,
+    writer: psycopg.Connection[tuple[Any, ...]],
+    relay: Callable[[], list[int]],
+    receiver: Receiver,
+) -> None:
+    change(sql, 1, "a")
+    receiver.answers = [410]
+    ids = relay()
+
+    with writer.transaction():
+        sql("UPDATE event_system_subscription SET attempts = attempts")
+        delivery.deliver(ids)
+        assert statuses() == ["dead"]
+
+    assert Subscription.objects.get().active  # the next 410 asks again
+
+
+def test_two_short_outages_five_days_apart_switch_nothing_off() -> None:
+    monday = datetime(2026, 1, 5, tzinfo=UTC)
+    breaker = Breaker()
+    for moment in (monday, monday, monday, monday + timedelta(days=7)):
+        breaker = breaker.after(False, 1, now=moment)
+
+    assert not breaker.is_hopeless(now=monday + timedelta(days=7))
+
+
+@pytest.mark.parametrize(
+    ("change_to", "status"),
+    [("active = false", "canceled"), ("paused_at = clock_timestamp()", "held")],
+)
+def test_what_a_breaker_stopped_ends_with_its_subscription(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    change_to: str,
+    status: str,
+) -> None:
+    until = datetime.now(tz=UTC) + timedelta(hours=1)
+    Gate.objects.create(subscription_id=hook, failures=10, openings=1, open_until=until)
+    for pk in range(3):
+        change(sql, pk, "a")
+    delivery.deliver(relay())
+    assert by_status() == {"queued": 3}
+
+    sql(f"UPDATE event_system_subscription SET {change_to}")  # noqa: S608 - above
+    delivery.deliver(swept())
+
+    assert by_status() == {status: 3}
 
 
 def test_without_an_owner_the_operators_are_told_of_410(
