@@ -108,9 +108,6 @@ def save_subscription(wanted: Subscription) -> Subscription:
     wanted.config = sealing.seal(handler_named(wanted.handler_type), wanted.config)
     wanted.secret = secret or signing.make_secret()
     kept = [field for field in DEFINITION if field != "paused_at"]
-    if wanted.active:  # whoever switches it on has seen why it was off
-        wanted.disabled_reason = None
-        kept.append("disabled_reason")
     with transaction.atomic():
         Subscription.objects.bulk_create(
             [wanted],

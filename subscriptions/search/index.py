@@ -17,13 +17,13 @@ from subscriptions.search.words import fold, vector
 
 LONGEST_SNIPPET_SOURCE = 10_000  # characters of the body that are kept to show; all are searched
 LONGEST_FOLDED = 500  # characters: an index row of PostgreSQL has at most 2,700 bytes
-EVERY_RECORD = ""  # the record_key of the row that says as of which event a table was emptied
 
 LOCK = """
 SELECT id FROM event_system_subscription WHERE id = ANY (%s) ORDER BY id FOR KEY SHARE
 """
 
-# In the order of the key, so that two workers never wait for each other.
+# In the order of the key, so that two workers never wait for each other. The row with the key ''
+# says as of which event its table was emptied.
 UPSERT = """
 INSERT INTO event_system_search_entry AS e (subscription_id, company, "table", record_key,
     record_id, seq, is_removed, title, body, fields, link, folded, document, changed_at)

@@ -400,6 +400,7 @@ def test_five_days_of_failure_switch_a_subscription_off_and_tell_its_owner(
     assert event.payload["subscription_id"] == hook
 
     sql("UPDATE event_system_subscription SET active = true")
+    assert Subscription.objects.get().disabled_reason is None
     receiver.answers = [500]
     delivery.deliver(swept())
     assert Subscription.objects.get().active  # given another chance, it has all of it

@@ -55,12 +55,6 @@ def connect(
     return row
 
 
-def disconnect(connection_id: int) -> bool:
-    """Remove a connection and its tokens; the mappings stay. Return whether there was one."""
-    deleted, _ = ExternalConnection.objects.filter(pk=connection_id).delete()
-    return bool(deleted)
-
-
 def check_connection(
     *, company: str | None, provider: str, tenant_id: str, refresh_token: str, access_token: str
 ) -> None:
