@@ -46,14 +46,19 @@ EXISTS (
         OR (pg_visible_in_snapshot(e.xid, o.reading) AND e.seq <= o.last_seq)))
 """
 
-# Of another cluster's ids nothing is left: what was read gets one older than all, what was not gets
-# this transaction's, which the snapshot taken here does not see yet.
+# Of another cluster's transaction ids nothing is left: what was read gets one that every snapshot
+# sees, what was not the next one, which no real transaction has either and REBASED does not see.
+# Whoever commits meanwhile has an id of this cluster, unread by REBASED as well. The ids of the two
+# clusters overlap: what was written here since the restore could look like something read there,
+# but for its time. In doubt an event is read again: it has its deliveries once all the same.
+REBASED = "2:2:"
 REBASE_EVENTS = f"""
 UPDATE event_system_event e
-SET xid = CASE WHEN {IS_READ} THEN '1'::xid8 ELSE pg_current_xact_id() END
+SET xid = CASE WHEN e.recorded_at <= (SELECT max(moved_at) FROM event_system_relay_cursor)
+    AND {IS_READ} THEN '1'::xid8 ELSE '2'::xid8 END
 """  # noqa: S608 - constants
 REBASE_CURSORS = f"""
-UPDATE event_system_relay_cursor SET seen = pg_current_snapshot(), reading = pg_current_snapshot(),
+UPDATE event_system_relay_cursor SET seen = '{REBASED}', reading = pg_current_snapshot(),
     last_seq = 0, earlier = NULL, system_identifier = {SYSTEM_IDENTIFIER}
 """  # noqa: S608 - constants
 

@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from subscriptions import cursor
+from subscriptions import shards as shards_module
 from subscriptions.errors import ShardsInUse
 from subscriptions.models import Delivery, Event, RelayCursor
 from subscriptions.relay import relay_all, relay_once
@@ -139,14 +142,65 @@ def explained() -> str:
     return "EXPLAIN " + cursor._page(position) % values
 
 
+def restore(sql: Sql) -> None:
+    """Make all look as restored from a cluster that had spent a thousand million ids more."""
+    sql("UPDATE event_system_event SET xid = (xid::text::bigint + 1000000000)::text::xid8")
+    later = (
+        "concat_ws(':', pg_snapshot_xmin({0})::text::bigint + 1000000000,"
+        " pg_snapshot_xmax({0})::text::bigint + 1000000000,"
+        " (SELECT coalesce(string_agg((x::text::bigint + 1000000000)::text, ','), '')"
+        " FROM pg_snapshot_xip({0}) AS x))::pg_snapshot"
+    )
+    sql(
+        f"UPDATE event_system_relay_cursor SET seen = {later.format('seen')},"  # noqa: S608 - ours
+        f" reading = {later.format('reading')}, system_identifier = 1"
+    )
+
+
+@contextmanager
+def written_before(statement: str, sql: Sql, first: int) -> Iterator[None]:
+    """Write orders by another connection right before the relay's statement."""
+
+    def interfere(execute: Any, asked: Any, *others: Any) -> Any:
+        if asked == statement:
+            write(sql, first)
+        return execute(asked, *others)
+
+    with connection.execute_wrapper(interfere):
+        yield
+
+
 def test_after_a_restore_every_shard_goes_on(router: Router, sql: Sql, offered: Offered) -> None:
     write(sql, 1)
     relay_all(router, share=Share(0, 2))
     write(sql, 101)
-    sql("UPDATE event_system_relay_cursor SET system_identifier = 1")
+    with connect() as slow, slow.transaction():
+        slow.execute("INSERT INTO orders VALUES (1000, 'company-1', 'open meanwhile')")
+        relay_once(router, share=Share(0, 2), limit=2)
+    restore(sql)
 
-    read_all(router, 2)  # carries the cursors over; what it wrote is read by the next turn
     read_all(router, 2)
+    write(sql, 201)
+    read_all(router, 2)
+
+    assert all_read_once(offered)
+
+
+@pytest.mark.parametrize("statement", [shards_module.REBASE_EVENTS, shards_module.REBASE_CURSORS])
+def test_what_is_written_after_a_restore_is_read(
+    statement: str, router: Router, sql: Sql, offered: Offered
+) -> None:
+    write(sql, 1)
+    relay_all(router)
+    write(sql, 101)  # the dump has these unread
+    restore(sql)
+    write(sql, 201)  # before any relay runs, with ids that the dumped cursor has passed
+    with connect() as slow, slow.transaction():
+        slow.execute("INSERT INTO orders VALUES (1000, 'company-1', 'open meanwhile')")
+        with written_before(statement, sql, 301):
+            relay_all(router)
+        write(sql, 401)
+    relay_all(router)
 
     assert all_read_once(offered)
 
