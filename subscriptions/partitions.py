@@ -4,14 +4,14 @@ Nothing here waits in front of writers: each lock is asked for with a short time
 not get it is tried again at the relay's next turn. A day is one of UTC, by the database's clock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 
 import structlog
-from django.db import IntegrityError, OperationalError, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import IntegrityError, OperationalError, connection
 from psycopg.errors import LockNotAvailable, QueryCanceled
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ def make_ahead(ahead: int) -> int:
     wanted = [first + timedelta(days=n) for n in range(ahead + 1)]
     made = 0
     for table in KEYS:
-        _close_hole(table)
+        unless_locked(partial(_close_hole, table))
         for day in (day for day in wanted if day not in present[table]):
             made += unless_locked(partial(_make, table, day, day > first))
     if made:
@@ -101,11 +101,9 @@ def _make_beside_many(table: str, day: date) -> bool:
     """
     span, column = Span(day, day + timedelta(days=1)), KEYS[table]
     with connection.cursor() as cursor:
-        _alter_default(
-            cursor,
-            table,
-            f"ADD CONSTRAINT {HOLE} CHECK ({column} < '{span.bounds['begin']}'"
-            f" OR {column} >= '{span.bounds['end']}') NOT VALID",
+        cursor.execute(
+            f"ALTER TABLE {table}_default ADD CONSTRAINT {HOLE} CHECK ({column} <"
+            f" '{span.bounds['begin']}' OR {column} >= '{span.bounds['end']}') NOT VALID"
         )
         try:
             cursor.execute(f"ALTER TABLE {table}_default VALIDATE CONSTRAINT {HOLE}")
@@ -117,20 +115,16 @@ def _make_beside_many(table: str, day: date) -> bool:
             _close_hole(table)
 
 
-def _close_hole(table: str) -> None:
+def _close_hole(table: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND conname = %s",
             [f"{table}_default", HOLE],
         )
-        if cursor.fetchone() is not None:
-            _alter_default(cursor, table, f"DROP CONSTRAINT {HOLE}")
-
-
-def _alter_default(cursor: CursorWrapper, table: str, change: str) -> None:
-    with transaction.atomic():
-        cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        cursor.execute(f"ALTER TABLE {table}_default {change}")
+        if cursor.fetchone() is None:
+            return False
+        cursor.execute(f"ALTER TABLE {table}_default DROP CONSTRAINT {HOLE}")
+    return True
 
 
 def _default_size(table: str) -> int:
@@ -141,11 +135,25 @@ def _default_size(table: str) -> int:
 
 
 def unless_locked(work: Callable[[], int | bool]) -> int:
-    """Return what the work did, 0 if it would have had to wait: it is tried again."""
+    """Return what the work did, 0 if any of its statements would have had to wait: it is tried
+    again. Not for use inside a transaction.
+    """
     try:
-        return int(work())
+        with _impatient():
+            return int(work())
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable | QueryCanceled):
             raise
         log.debug("partition_in_use", error=str(error).strip())
         return 0
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let no statement wait long for a lock: reading waits, too, where somebody alters a table."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        try:
+            yield
+        finally:
+            cursor.execute("RESET lock_timeout")

@@ -309,3 +309,46 @@ def test_what_changes_before_the_lock_is_seen_under_it(
 
     assert looks == 2
     assert rows(sql, old_day)[:2] == [2, 2]
+
+
+def test_keeping_the_days_waits_for_nobody_who_alters_a_table(
+    old_day: date, sql: Sql, read: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "SMALL_DEFAULT", -1)
+    with connect() as writer:
+        write(writer, old_day)
+    read()
+    sql(
+        f"ALTER TABLE {EVENT}_default ADD CONSTRAINT {partitions.HOLE}"
+        " CHECK (recorded_at < '2020-01-01') NOT VALID"
+    )
+    with connect() as altering, altering.transaction():
+        for table in KEYS:
+            altering.execute(f"LOCK TABLE {table}_default, {table}_{old_day:%Y%m%d}")
+
+        assert make_ahead(3) == 0
+        assert empty_past(KEEP) == 0
+
+    assert make_ahead(3) > 0
+    assert empty_past(KEEP) == 3
+
+
+def test_open_deliveries_of_old_attempts_are_found_by_indexes(old_day: date, sql: Sql) -> None:
+    sql(
+        "INSERT INTO event_system_delivery (event_at, event_seq, event_id, subscription_id,"
+        " handler_type, attempts, status)"
+        " SELECT %s::date, n, gen_random_uuid(), 1, 'WEBHOOK', 1, CASE n %% 1000"
+        " WHEN 0 THEN 'held' WHEN 1 THEN 'retrying' ELSE 'delivered' END"
+        " FROM generate_series(1, 10000) AS n",
+        old_day,
+    )
+    sql("ANALYZE event_system_delivery")
+    span = partitions.Span(old_day, old_day + timedelta(days=1)).bounds
+    asked = retention.OPEN_WITH_ATTEMPTS % {name: f"'{at}'" for name, at in span.items()}
+
+    plan = "\n".join(line for (line,) in sql(f"EXPLAIN {asked}"))
+
+    partition = f"{DELIVERY}_{old_day:%Y%m%d}"
+    assert plan.count(f" on {partition} ") == 2
+    assert f"Seq Scan on {partition} " not in plan
+    assert f"{DELIVERY}_{today():%Y%m%d}" not in plan
