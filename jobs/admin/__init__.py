@@ -1,7 +1,14 @@
 """A window on runs with a few levers: everything can be seen, nothing is edited by hand."""
 
-from jobs.admin.companies import CompanyScoped, MembershipAdmin, RecordedOfCompany
+from jobs.admin.companies import (
+    CompanyScoped,
+    MembershipAdmin,
+    OwnedByCompany,
+    RecordedOfCompany,
+    RecordedOfRun,
+)
 from jobs.admin.keys import ApiKeyAdmin
+from jobs.admin.platform import keep_from_companies
 from jobs.admin.records import ActionAdmin, DefinitionAdmin, FiringAdmin, HoldAdmin, WaitAdmin
 from jobs.admin.rows import ReadOnly, Recorded
 from jobs.admin.runs import RunAdmin
@@ -17,10 +24,13 @@ __all__ = [
     "HoldAdmin",
     "JoinAdmin",
     "MembershipAdmin",
+    "OwnedByCompany",
     "ReadOnly",
     "Recorded",
     "RecordedOfCompany",
+    "RecordedOfRun",
     "RunAdmin",
     "StepRunAdmin",
     "WaitAdmin",
+    "keep_from_companies",
 ]

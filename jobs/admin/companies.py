@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from jobs.admin.rows import Recorded
-from jobs.models import Membership
+from jobs.admin.rows import MOST_COUNTED, Recorded
+from jobs.models import Membership, Run
 
 
 def company_of(request: HttpRequest) -> str | None:
@@ -54,6 +54,10 @@ class CompanyScoped:
         allowed: bool = super().has_module_permission(request)  # type: ignore[misc]  # as above
         return allowed and self.is_visible(request, None)
 
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        allowed: bool = super().has_add_permission(request, *_)  # type: ignore[misc]  # as above
+        return allowed and self.is_visible(request, None)
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed: bool = super().has_view_permission(request, obj)  # type: ignore[misc]  # as above
         return allowed and self.is_visible(request, obj)
@@ -69,6 +73,38 @@ class CompanyScoped:
 
 class RecordedOfCompany(CompanyScoped, Recorded):  # type: ignore[misc]  # as Recorded's own
     """Rows that only the platform writes, of companies."""
+
+
+class OwnedByCompany(CompanyScoped):
+    """Rows that people make, with a column `company`: such staff's are their own company's."""
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
+        excluded = super().get_exclude(request, obj) or ()  # type: ignore[misc]  # ModelAdmin's
+        return excluded if company_of(request) is None else (*excluded, "company")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.company = company_of(request) or obj.company
+        super().save_model(request, obj, form, change)  # type: ignore[misc]  # ModelAdmin's
+
+
+class RecordedOfRun(RecordedOfCompany):
+    """Rows that belong to a run, and so to its company; `run_field` leads to it."""
+
+    run_field = "run"
+
+    def of_company(self, rows: QuerySet[Any], company: str) -> QuerySet[Any]:
+        return rows.filter(**{f"{self.run_field}__company": company})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Of a company, list those of its newest runs: to find all would read every run's."""
+        rows = super().get_queryset(request)
+        company, route = company_of(request), request.resolver_match
+        if company is None or route is None or not str(route.url_name).endswith("_changelist"):
+            return rows
+        if {"run", "q"} & set(request.GET):  # of one run, however old
+            return rows
+        newest = Run.objects.filter(company=company).order_by("-pk").values("pk")
+        return rows.filter(**{f"{self.run_field}__in": Subquery(newest[:MOST_COUNTED])})
 
 
 @admin.register(Membership)

@@ -16,6 +16,7 @@ from unfold.widgets import (
 )
 
 from jobs import keys
+from jobs.admin.companies import OwnedByCompany, company_of
 from jobs.counting import counted
 from jobs.models import ApiKey
 
@@ -42,7 +43,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(OwnedByCompany, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
     form = ApiKeyForm
     list_display = (
         *("name", "company", "prefix", "scopes", "created_at", "expires_at", "last_used_at"),
@@ -56,7 +57,8 @@ class ApiKeyAdmin(ModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is None:
-            return ("company", "name", "scopes", "expires_in_days")
+            whose = ("company",) if company_of(request) is None else ()
+            return (*whose, "name", "scopes", "expires_in_days")
         return (*self.shown, "last_used_at", "revoked_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -80,12 +82,12 @@ class ApiKeyAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         days = form.cleaned_data["expires_in_days"]
         made = keys.create(
-            company=obj.company,
+            company=company_of(request) or obj.company,
             name=obj.name,
             scopes=form.cleaned_data["scopes"],
             expires_in=None if days is None else timedelta(days=days),
         )
-        obj.pk, obj.text = made.row.pk, made.text
+        obj.pk, obj.company, obj.text = made.row.pk, made.row.company, made.text
 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from jobs.admin.rows import Recorded
+from jobs.admin.companies import RecordedOfCompany
 from jobs.controls import LEVERS, Lever
 from jobs.counting import counted
 from jobs.errors import JobsError
@@ -83,7 +83,7 @@ def _asks_of_one(name: str) -> Any:
     return action(ask, description=LEVERS[name].title, permissions=["lever"], url_path=name)
 
 
-class LeverPages(Recorded):
+class LeverPages(RecordedOfCompany):
     """The levers of the runs' admin: a page each, which posts to `levers/<lever>/`."""
 
     actions = ("cancel_runs", "retry_runs", "resume_runs")
@@ -117,7 +117,7 @@ class LeverPages(Recorded):
         return self._page(request, lever, chosen)
 
     def ask_of_one(self, request: HttpRequest, lever: Lever, object_id: str) -> HttpResponse:
-        return self._page(request, lever, self._runs([object_id]))
+        return self._page(request, lever, self._runs(request, [object_id]))
 
     def pull_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Pull the lever on the runs posted, or ask again if no reason was given."""
@@ -125,7 +125,7 @@ class LeverPages(Recorded):
             raise PermissionDenied
         if name not in LEVERS:
             raise Http404
-        lever, runs = LEVERS[name], self._runs(request.POST.getlist("run"))
+        lever, runs = LEVERS[name], self._runs(request, request.POST.getlist("run"))
         if lever.takes is not None and len(runs) > 1:
             raise Http404  # a step is one run's
         form = WhyForm(request.POST, nodes=nodes_for(lever, runs))
@@ -133,12 +133,14 @@ class LeverPages(Recorded):
             return self._page(request, lever, runs, form)
         return self._pull(request, lever, runs, **form.cleaned_data)
 
-    def _runs(self, ids: Sequence[str]) -> list[Run]:
+    def _runs(self, request: HttpRequest, ids: Sequence[str]) -> list[Run]:
+        """Return those of the runs that the user may see; raises Http404 if there are none."""
         try:
             wanted = [UUID(pk) for pk in ids]
         except ValueError:
             raise Http404 from None
-        found = Run.objects.select_related("definition").filter(pk__in=wanted[:MOST_AT_ONCE])
+        seen = self.get_queryset(request).select_related("definition")
+        found = seen.filter(pk__in=wanted[:MOST_AT_ONCE])
         if not (runs := list(found.order_by("-created_at"))):
             raise Http404
         return runs

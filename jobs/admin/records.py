@@ -3,12 +3,14 @@
 from django.contrib import admin
 from unfold.admin import TabularInline
 
-from jobs.admin.rows import RUN_DATA, STEP_DATA, ReadOnly, Recorded, of
+from jobs.admin.companies import RecordedOfCompany, RecordedOfRun
+from jobs.admin.rows import RUN_DATA, STEP_DATA, ReadOnly, of
 from jobs.models import Action, Definition, Firing, Hold, Wait
 
 
 @admin.register(Definition)
-class DefinitionAdmin(Recorded):
+class DefinitionAdmin(RecordedOfCompany):
+    company_field = None  # code, which is the platform's
     list_display = ("workflow", "hash", "created_at")
     large = ("plan",)
     search_fields = ("=workflow",)
@@ -25,7 +27,7 @@ class ActionInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Action)
-class ActionAdmin(Recorded):
+class ActionAdmin(RecordedOfRun):
     list_display = ("name", "run", "node", "by", "reason", "created_at")
     list_filter = ("name",)
     list_select_related = ("run",)
@@ -36,7 +38,7 @@ class ActionAdmin(Recorded):
 
 
 @admin.register(Firing)
-class FiringAdmin(Recorded):
+class FiringAdmin(RecordedOfRun):
     list_display = ("workflow", "slot", "outcome", "run", "created_at")
     list_filter = ("outcome",)
     list_select_related = ("run",)
@@ -47,7 +49,7 @@ class FiringAdmin(Recorded):
 
 
 @admin.register(Wait)
-class WaitAdmin(Recorded):
+class WaitAdmin(RecordedOfRun):
     list_display = ("event_type", "match", "run", "step_run", "company", "created_at")
     list_select_related = ("run", "step_run")
     large = (*of("run", RUN_DATA), *of("step_run", STEP_DATA))
@@ -57,7 +59,7 @@ class WaitAdmin(Recorded):
 
 
 @admin.register(Hold)
-class HoldAdmin(Recorded):
+class HoldAdmin(RecordedOfRun):
     list_display = ("name", "key", "run", "step_run", "fence")
     list_select_related = ("run", "step_run")
     large = (*of("run", RUN_DATA), *of("step_run", STEP_DATA))

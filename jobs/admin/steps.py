@@ -8,7 +8,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
-from jobs.admin.rows import RUN_DATA, STEP_DATA, ReadOnly, Recorded, of, summary, traceback
+from jobs.admin.companies import RecordedOfRun
+from jobs.admin.rows import RUN_DATA, STEP_DATA, ReadOnly, of, summary, traceback
 from jobs.models import Attempt, Join, StepRun
 from jobs.plan import Kind
 
@@ -73,7 +74,7 @@ class AttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(StepRun)
-class StepRunAdmin(Recorded):
+class StepRunAdmin(RecordedOfRun):
     list_display = ("node", "run", "kind", "phase", "status", "how_far", "attempts", "finished_at")
     list_filter = ("status", "phase")
     list_select_related = ("run",)
@@ -93,7 +94,8 @@ class StepRunAdmin(Recorded):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(Recorded):
+class AttemptAdmin(RecordedOfRun):
+    run_field = "step_run__run"
     list_display = ("step_run", "number", "outcome", "started_at", "finished_at", "worker")
     fields = (
         *("step_run", "number", "outcome", "what_went_wrong", "where_it_went_wrong"),
@@ -108,7 +110,7 @@ class AttemptAdmin(Recorded):
 
 
 @admin.register(Join)
-class JoinAdmin(Recorded):
+class JoinAdmin(RecordedOfRun):
     list_display = ("name", "run", "generation", "live")
     list_select_related = ("run",)
     large = of("run", RUN_DATA)

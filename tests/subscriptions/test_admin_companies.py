@@ -4,15 +4,38 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model
 from django.test import Client
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
+from django.utils import timezone
 from pytest_httpserver import HTTPServer
 
-from jobs.models import Membership
+from jobs import keys
+from jobs.controls import LEVERS
+from jobs.models import (
+    Action,
+    ApiKey,
+    Attempt,
+    Definition,
+    Firing,
+    Hold,
+    Join,
+    Membership,
+    Run,
+    StepRun,
+    Wait,
+)
 from subscriptions.deliveries import delivery
-from subscriptions.models import Event, SearchEntry, Subscription
+from subscriptions.models import (
+    Event,
+    ExternalConnection,
+    ExternalMapping,
+    SearchEntry,
+    Subscription,
+)
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
@@ -56,57 +79,170 @@ def member(client: Client, transactional_db: None) -> Client:
     return client
 
 
+def engine_rows(company: str, text: str) -> Run:
+    """Make a run of the company with a row of everything that hangs on one; `text` is in each."""
+    definition = Definition.objects.create(
+        hash=f"{company}-hash", workflow=text, plan={"nodes": [], "edges": []}
+    )
+    run = Run.objects.create(
+        workflow=text, definition=definition, company=company, queue="default", input={"a": text}
+    )
+    step = StepRun.objects.create(run=run, node=text, step=text, queue="default")
+    now = timezone.now()
+    Attempt.objects.create(
+        step_run=step, number=1, outcome="failed", worker=text, started_at=now, finished_at=now
+    )
+    Join.objects.create(run=run, name=text, live=1)
+    Wait.objects.create(step_run=step, run=run, company=company, event_type=text)
+    Hold.objects.create(run=run, step_run=step, name=text, key="")
+    Firing.objects.create(workflow=text, slot=now, outcome="started", run=run)
+    Action.objects.create(run=run, name="cancel", by=text, reason=text)
+    keys.create(company=company, name=text, scopes=["runs:read"])
+    return run
+
+
+@pytest.fixture
+def more_rows(rows: None) -> None:
+    """Of both companies what the engine, the shipped workflows and the providers keep."""
+    for company, text in (("acme", "acme-data"), ("globex", FOREIGN)):
+        engine_rows(company, text)
+        ExternalConnection.objects.create(company=company, provider="xero", tenant_id=text)
+        ExternalMapping.objects.create(
+            company=company, provider="xero", entity="customer", record_id=text
+        )
+        supplier = model("restock", "Supplier").create(id=company, name="one of all's")
+        model("restock", "RestockRequest").create(company=company, supplier_id=text, items=[])
+        model("restock", "RestockOrder").create(
+            company=company, supplier=supplier, total_items=1, total_cost=1, notes=text, key=text
+        )
+        model("restock", "SupplierNotice").create(
+            supplier=supplier, order_number=1, kind="placed", key=text
+        )
+    every = model("django_celery_beat", "IntervalSchedule").create(every=1, period="days")
+    model("django_celery_beat", "PeriodicTask").create(name=FOREIGN, task="x", interval=every)
+    model("django_celery_beat", "CrontabSchedule").create()
+    model("django_celery_beat", "ClockedSchedule").create(clocked_time=timezone.now())
+    model("django_celery_beat", "SolarSchedule").create(event="sunset", latitude=1, longitude=1)
+    model("django_celery_results", "TaskResult").create(task_id=FOREIGN)
+    model("django_celery_results", "GroupResult").create(group_id=FOREIGN)
+    Group.objects.create(name=FOREIGN)
+    stranger = User.objects.create_user(FOREIGN, is_staff=True)
+    Membership.objects.create(user=stranger, company="globex")
+
+
+def model(app: str, name: str) -> Any:
+    return apps.get_model(app, name)._default_manager
+
+
+# What stands in the addresses of the admin beside a row's key; a new page says here what it takes.
+PARTS: dict[str, list[str]] = {"name": list(LEVERS)}
+THE_PLATFORM_S = {
+    *("relaycursor", "definition", "supplier", "suppliernotice", "membership", "user", "group"),
+    *("periodictask", "crontabschedule", "intervalschedule", "solarschedule", "clockedschedule"),
+    *("taskresult", "groupresult"),
+}
+
+
 def admins() -> "Iterator[admin.ModelAdmin[Any]]":
-    for model, found in admin.site._registry.items():
-        if model._meta.app_label == "subscriptions":
-            yield found
+    yield from admin.site._registry.values()
 
 
 def addresses(model_admin: "admin.ModelAdmin[Any]", pk: object) -> Iterator[str]:
     """Yield every address of the admin of a model, for the row."""
     for pattern in model_admin.get_urls():
-        if not pattern.name:
+        if not pattern.name:  # an old form of the change page, which leads there
             continue
-        for arguments in ({}, {"object_id": pk}):
-            try:
-                yield reverse(f"admin:{pattern.name}", kwargs=arguments)
-            except NoReverseMatch:
-                continue
+        asked = [*pattern.pattern.converters]
+        values = {**PARTS, "object_id": [str(pk)], "id": [str(pk)]}
+        if not asked:
+            yield reverse(f"admin:{pattern.name}")
+        for name in asked:
+            assert len(asked) == 1, pattern
+            assert name in values, f"{pattern}: PARTS names no {name}"
+            yield from (reverse(f"admin:{pattern.name}", args=[one]) for one in values[name])
 
 
-def of_acme(row: Any) -> bool:
+def is_acme_s(row: Any) -> bool:
+    """Whether the row is acme's, by the models themselves."""
+    name = row._meta.model_name
+    if name in THE_PLATFORM_S:
+        return False
+    if name == "delivery":
+        return bool(Subscription.objects.filter(pk=row.subscription_id, company="acme"))
+    for relation in ("delivery", "step_run", "run"):
+        if relation in {field.name for field in row._meta.fields}:
+            return is_acme_s(getattr(row, relation))
     return bool(row.company == "acme")
 
 
-def foreign_rows(model_admin: "admin.ModelAdmin[Any]", member: Client) -> list[Any]:
-    """Return the rows that acme's staff must not see, by the models themselves."""
-    own = set(Subscription.objects.filter(company="acme").values_list("pk", flat=True))
-    by_name: dict[str, Callable[[Any], bool]] = {
-        "subscription": lambda row: row.pk in own,
-        "event": lambda row: row.company == "acme",
-        "delivery": lambda row: row.subscription_id in own,
-        "deliveryattempt": lambda row: row.delivery.subscription_id in own,
-        "relaycursor": lambda row: False,
+def foreign_rows(model_admin: "admin.ModelAdmin[Any]") -> list[Any]:
+    """Return the rows that acme's staff must not see."""
+    found: list[Any] = list(model_admin.model._default_manager.order_by("-pk"))
+    return [row for row in found if not is_acme_s(row)]
+
+
+def everything() -> dict[type[Model], list[Any]]:
+    """Return every row there is that acme's staff must not change."""
+    return {
+        found.model: [
+            next(iter(type(row)._default_manager.filter(pk=row.pk).values()))
+            for row in foreign_rows(found)
+        ]
+        for found in admins()
     }
-    is_own = by_name.get(str(model_admin.opts.model_name), of_acme)
-    found: list[Any] = list(model_admin.model._default_manager.all())
-    return [row for row in found if not is_own(row)]
 
 
-def test_no_page_shows_or_takes_anything_of_another_company(rows: None, member: Client) -> None:
-    visited = 0
+def test_no_page_shows_or_takes_anything_of_another_company(
+    more_rows: None, member: Client
+) -> None:
+    before, visited = everything(), set()
     for model_admin in admins():
-        for row in foreign_rows(model_admin, member):
-            before = list(type(row)._default_manager.filter(pk=row.pk).values())
-            for address in addresses(model_admin, row.pk):
-                for answer in (member.get(address), member.post(address, {"post": "yes"})):
+        foreign = foreign_rows(model_admin)
+        assert foreign, f"the test makes no {model_admin.opts.model_name} of another company"
+        for row in foreign[:2]:  # each a page of its own: seconds
+            form = {"post": "yes", "run": str(row.pk), "reason": "r", "node": "n"}
+            for address in {*addresses(model_admin, row.pk)} - visited:
+                visited.add(address)
+                for answer in (member.get(address), member.post(address, form)):
                     text = answer.content.decode() if not answer.streaming else ""
-                    visited += 1
                     assert FOREIGN not in text, address
-                    if str(row.pk) in address.split("/"):
+                    if str(row.pk) in address.split("/") or "/levers/" in address:
                         assert answer.status_code in (302, 403, 404, 405), address
-            assert list(type(row)._default_manager.filter(pk=row.pk).values()) == before
-    assert visited > 50
+    assert everything() == before
+
+
+def test_no_action_touches_anything_of_another_company(more_rows: None, member: Client) -> None:
+    before, tried = everything(), 0
+    for model_admin in admins():
+        request = member.get("/admin/").wsgi_request
+        chosen = [str(row.pk) for row in foreign_rows(model_admin)]
+        for action in model_admin.get_actions(request):
+            tried += 1
+            form = {"action": action, "_selected_action": chosen, "post": "yes"}
+            name = f"{model_admin.opts.app_label}_{model_admin.opts.model_name}"
+            answer = member.post(reverse(f"admin:{name}_changelist"), form, follow=True)
+            assert FOREIGN not in answer.content.decode(), (name, action)
+    assert everything() == before
+    assert tried > 8
+
+
+def test_staff_of_a_company_pull_levers_on_its_runs_and_make_its_keys(
+    more_rows: None, member: Client
+) -> None:
+    run = Run.objects.get(company="acme")
+    listed = member.get(reverse("admin:jobs_run_changelist")).content.decode()
+    steps = member.get(reverse("admin:jobs_steprun_changelist")).content.decode()
+    pulled = {"run": [str(one.pk) for one in Run.objects.all()], "reason": "ordered twice"}
+    member.post(reverse("admin:jobs_run_pull", args=["cancel"]), pulled)
+    form = member.get(reverse("admin:jobs_apikey_add")).content.decode()
+    key = {"company": "globex", "name": "shop", "scopes": ["runs:read"]}
+    member.post(reverse("admin:jobs_apikey_add"), key)
+
+    assert str(run.pk) in listed
+    assert "acme-data" in steps
+    assert [one.run.company for one in Action.objects.filter(reason="ordered twice")] == ["acme"]
+    assert 'name="company"' not in form
+    assert ApiKey.objects.get(name="shop").company == "acme"
 
 
 def test_own_rows_are_listed_opened_and_changed(rows: None, member: Client) -> None:

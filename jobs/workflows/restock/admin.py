@@ -3,6 +3,7 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin, TabularInline
 
+from jobs.admin import CompanyScoped, OwnedByCompany
 from jobs.workflows.restock.models import (
     RestockOrder,
     RestockOrderItem,
@@ -13,14 +14,15 @@ from jobs.workflows.restock.models import (
 
 
 @admin.register(Supplier)
-class SupplierAdmin(ModelAdmin):
+class SupplierAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
+    company_field = None
     list_display = ("name", "id", "email", "accepts_orders")
     list_filter = ("accepts_orders",)
     search_fields = ("name",)
 
 
 @admin.register(RestockRequest)
-class RestockRequestAdmin(ModelAdmin):
+class RestockRequestAdmin(OwnedByCompany, ModelAdmin):  # type: ignore[misc]  # as above
     list_display = ("id", "company", "supplier_id", "created_at")
     ordering = ("-id",)
     show_full_result_count = False
@@ -32,7 +34,7 @@ class ItemInline(TabularInline):
 
 
 @admin.register(RestockOrder)
-class RestockOrderAdmin(ModelAdmin):
+class RestockOrderAdmin(OwnedByCompany, ModelAdmin):  # type: ignore[misc]  # as above
     list_display = (
         "id",
         "company",
@@ -50,7 +52,8 @@ class RestockOrderAdmin(ModelAdmin):
 
 
 @admin.register(SupplierNotice)
-class SupplierNoticeAdmin(ModelAdmin):
+class SupplierNoticeAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # as above
+    company_field = None
     list_display = ("supplier", "order_number", "kind", "created_at")
     list_filter = ("kind",)
     list_select_related = ("supplier",)
