@@ -195,7 +195,8 @@ def everything() -> dict[type[Model], list[Any]]:
 def test_no_page_shows_or_takes_anything_of_another_company(
     more_rows: None, member: Client
 ) -> None:
-    before, visited = everything(), set()
+    before = everything()
+    visited: set[str] = set()
     for model_admin in admins():
         foreign = foreign_rows(model_admin)
         assert foreign, f"the test makes no {model_admin.opts.model_name} of another company"
