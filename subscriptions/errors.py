@@ -1,6 +1,7 @@
 """What can go wrong in the event system.
 
 SubscriptionsError
+├── ChangedMeanwhile        a subscription that others change faster than it can be checked
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
@@ -20,6 +21,12 @@ class SubscriptionsError(Exception):
 
 class CannotWatch(SubscriptionsError):
     """Say why a table cannot be watched, or not as asked."""
+
+
+class ChangedMeanwhile(SubscriptionsError):
+    def __init__(self, subscription_id: int) -> None:
+        super().__init__(f"subscription {subscription_id} is being changed by others: try again")
+        self.subscription_id = subscription_id
 
 
 class InvalidSubscription(SubscriptionsError):

@@ -1,17 +1,19 @@
 """Subscriptions made and deleted by code; the admin and the API call these too."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 
 from subscriptions import sealing, signing
-from subscriptions.errors import InvalidSubscription
+from subscriptions.errors import ChangedMeanwhile, InvalidSubscription, UnknownSubscription
 from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Subscription, row_operations
 from subscriptions.storable import check_document
 from subscriptions.validation import check_definition, watched_columns
 
+MOST_TRIES = 5
 DEFINITION = (
     "table",
     "event_type",
@@ -103,9 +105,7 @@ def create_subscription(
 def save_subscription(wanted: Subscription) -> Subscription:
     """Check and store a definition by its company and name; return the stored row."""
     check_subscription(wanted)
-    secret = wanted.config.get("secret")
-    wanted.config = {key: value for key, value in wanted.config.items() if key != "secret"}
-    wanted.config = sealing.seal(handler_named(wanted.handler_type), wanted.config)
+    secret = _seal(wanted)
     wanted.secret = secret or signing.make_secret()
     kept = [field for field in DEFINITION if field != "paused_at"]
     with transaction.atomic():
@@ -116,6 +116,53 @@ def save_subscription(wanted: Subscription) -> Subscription:
             update_fields=[*kept, "secret"] if secret else kept,
         )
     return Subscription.objects.get(company=wanted.company, name=wanted.name)
+
+
+def change_subscription(
+    subscription_id: int,
+    changes: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+) -> Subscription:
+    """Change these fields of a subscription and no others; of its config these keys, None removes
+    one. Return the stored row.
+
+    What somebody else changes meanwhile stays, and the definition is checked with it. Raises
+    InvalidSubscription, UnknownSubscription, or ChangedMeanwhile after five tries.
+    """
+    for _ in range(MOST_TRIES):
+        row = _stored(subscription_id)
+        seen, written = row.updated_at, dict(changes)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        if config:
+            merged = {**row.config, **config}
+            row.config = {key: value for key, value in merged.items() if value is not None}
+        check_subscription(row)
+        if config:
+            secret = _seal(row)
+            written |= {"config": row.config, **({"secret": secret} if secret else {})}
+        # Not under a lock: the check may ask a name server. Every change of a definition moves
+        # `updated_at`, by trigger.
+        rows = Subscription.objects.filter(pk=subscription_id, updated_at=seen)
+        if not written or rows.update(**written):
+            return _stored(subscription_id)
+    raise ChangedMeanwhile(subscription_id)
+
+
+def _stored(subscription_id: int) -> Subscription:
+    found = Subscription.objects.filter(pk=subscription_id).first()
+    if found is None:
+        raise UnknownSubscription(subscription_id)
+    return found
+
+
+def _seal(subscription: Subscription) -> str | None:
+    """Encrypt what its config keeps secret; take the signing secret out and return it."""
+    config = {key: value for key, value in subscription.config.items() if key != "secret"}
+    secret: str | None = subscription.config.get("secret")
+    subscription.config = sealing.seal(handler_named(subscription.handler_type), config)
+    return secret
 
 
 def delete_subscription(subscription_id: int) -> bool:

@@ -1,7 +1,5 @@
 """Deliveries and their attempts: what was sent, what was answered, how long it took."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -16,11 +14,11 @@ from jobs.admin import ReadOnly, RecordedOfCompany
 from jobs.admin.companies import company_of
 from jobs.admin.rows import MOST_COUNTED
 from subscriptions.admin.filters import HandlerTypeFilter
+from subscriptions.deliveries.ownership import deliveries_of
 from subscriptions.errors import SubscriptionsError
 from subscriptions.examples import of_delivery
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 
-MOST_NAMED = 1000
 MOST_LINKED = 200  # a line of a request has 4,094 characters at most
 
 
@@ -39,17 +37,6 @@ class DeliveryAttemptInline(ReadOnly, TabularInline):  # type: ignore[misc]
     readonly_fields = fields
     ordering = ("id",)
     extra = 0
-
-
-def deliveries_of(rows: QuerySet[Any], company: str) -> QuerySet[Any]:
-    """Return the deliveries to the company's own subscriptions.
-
-    A delivery's `company` is its event's: a subscription of the platform gets those of all.
-    """
-    own = Subscription.objects.filter(company=company).values_list("pk", flat=True)
-    # As values, of which the planner knows how frequent they are: of a subquery it knows nothing.
-    named = list(own[: MOST_NAMED + 1])
-    return rows.filter(subscription_id__in=named if len(named) <= MOST_NAMED else own)
 
 
 @admin.register(Delivery)

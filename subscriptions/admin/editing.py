@@ -3,7 +3,9 @@
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from jobs.admin.companies import company_of
@@ -11,6 +13,7 @@ from jobs.admin.rows import CappedPaginator
 from subscriptions import services
 from subscriptions.admin.pages import SubscriptionPages
 from subscriptions.admin.panel import panel
+from subscriptions.errors import ChangedMeanwhile, UnknownSubscription
 from subscriptions.forms import SubscriptionForm, form_for
 from subscriptions.forms.subscription import shown_config
 from subscriptions.handlers.configs import description
@@ -46,9 +49,12 @@ class EditingPages(SubscriptionPages):
         """Show how it has been doing above the form."""
         found = self.get_object(request, object_id)
         above = {} if found is None else {"panel": panel(found)}
-        page: HttpResponse = super().change_view(
-            request, object_id, form_url, {**above, **(extra_context or {})}
-        )
+        context = {**above, **(extra_context or {})}
+        try:
+            page: HttpResponse = super().change_view(request, object_id, form_url, context)
+        except (ChangedMeanwhile, UnknownSubscription) as error:  # while it was being saved
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect("admin:subscriptions_subscription_changelist")
         return page
 
     def _choose(self, request: HttpRequest) -> HttpResponse:
@@ -132,7 +138,14 @@ class EditingPages(SubscriptionPages):
     shown_config.short_description = "config"  # type: ignore[attr-defined]  # the admin's way
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.pk = services.save_subscription(obj).pk
+        """Store what is new, or those fields that the form changed and no others."""
+        if not change:
+            obj.pk = services.save_subscription(obj).pk
+            return
+        changed = [name for name in services.DEFINITION if name in form.changed_data]
+        services.change_subscription(
+            obj.pk, {name: getattr(obj, name) for name in changed}, config=form.config_changes
+        )
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         services.delete_subscription(obj.pk)

@@ -22,7 +22,7 @@ from subscriptions.api.schemas import (
     TryIn,
     details,
 )
-from subscriptions.api.security import READ, WRITE, note
+from subscriptions.api.security import READ, WRITE, allow, note
 from subscriptions.errors import UnknownSubscription
 from subscriptions.handlers.configs import config_schema, description
 from subscriptions.handlers.contract import registered
@@ -90,6 +90,7 @@ def list_subscriptions(
 def save_subscription(request: KeyRequest, response: HttpResponse) -> Status[Subscription]:
     """Make a subscription, or give the one of this name this definition: 201 or 200."""
     wanted = read_definition(json_body(request))
+    allow(request, wanted.handler_type)
     wanted.company = request.auth.company
     existed = own_subscriptions(request).filter(name=wanted.name).exists()
     stored = services.save_subscription(wanted)
@@ -139,12 +140,10 @@ def get_subscription(request: KeyRequest, subscription_id: int) -> Subscription:
 def change_subscription(request: KeyRequest, subscription_id: int, change: Change) -> Subscription:
     """Change what is given; name and handler type stay: make another one for those."""
     found = own_subscription(request, subscription_id)
+    allow(request, found.handler_type)
     given = change.given()
-    config = {**found.config, **given.pop("config", {})}
-    found.config = {key: value for key, value in config.items() if value is not None}
-    for name, value in given.items():
-        setattr(found, name, value)
-    stored = services.save_subscription(found)
+    config = given.pop("config", None)
+    stored = services.change_subscription(found.pk, given, config=config)
     note(request, "changed", stored.pk, fields=sorted(change.model_fields_set))
     return stored
 

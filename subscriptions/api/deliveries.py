@@ -9,9 +9,9 @@ from jobs.api.runs import MAX_ID, Limit, Rows, page
 from jobs.api.schemas import Page, inline
 from jobs.api.security import KeyRequest
 from subscriptions import examples
-from subscriptions.api.definitions import own_subscriptions
 from subscriptions.api.schemas import DeliveryDetails, DeliveryOut, delivery_details
 from subscriptions.api.security import READ
+from subscriptions.deliveries.ownership import deliveries_of
 from subscriptions.errors import SubscriptionsError, UnknownDelivery
 from subscriptions.models import Delivery
 
@@ -24,8 +24,7 @@ def own_deliveries(request: KeyRequest) -> QuerySet[Delivery]:
 
     The company of a delivery is its event's: the platform's subscriptions get those of all.
     """
-    own = own_subscriptions(request).values("pk")
-    return Delivery.objects.filter(subscription_id__in=own)
+    return deliveries_of(Delivery.objects.all(), request.auth.company)
 
 
 @router.get("/deliveries", response=Page[DeliveryOut], operation_id="list_deliveries")

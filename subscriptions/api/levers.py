@@ -6,12 +6,20 @@ from jobs.api.security import KeyRequest
 from subscriptions import examples, secrets
 from subscriptions.api.definitions import own_subscription
 from subscriptions.api.schemas import Paused, ReplayIn, ReplayOut, Resumed, SecretOut, TestOut
-from subscriptions.api.security import WRITE, note
+from subscriptions.api.security import WRITE, allow, note
 from subscriptions.deliveries import controls
 from subscriptions.deliveries.replaying import Replayed, replay
+from subscriptions.models import Subscription
 
 router = Router(tags=["subscriptions"], auth=WRITE)
 PATH = "/subscriptions/{int:subscription_id}"
+
+
+def own_deliverable(request: KeyRequest, subscription_id: int) -> Subscription:
+    """Return the company's subscription if the key may have its deliveries made."""
+    found = own_subscription(request, subscription_id)
+    allow(request, found.handler_type)
+    return found
 
 
 @router.post(f"{PATH}/pause", response=Paused, operation_id="pause_subscription")
@@ -25,7 +33,7 @@ def pause(request: KeyRequest, subscription_id: int) -> dict[str, bool]:
 @router.post(f"{PATH}/resume", response=Resumed, operation_id="resume_subscription")
 def resume(request: KeyRequest, subscription_id: int) -> dict[str, int]:
     """Deliver again, what was held first."""
-    released = controls.resume(own_subscription(request, subscription_id).pk)
+    released = controls.resume(own_deliverable(request, subscription_id).pk)
     note(request, "resumed", subscription_id, released=released)
     return {"released": released}
 
@@ -33,7 +41,7 @@ def resume(request: KeyRequest, subscription_id: int) -> dict[str, int]:
 @router.post(f"{PATH}/replay", response=ReplayOut, operation_id="replay_subscription")
 def replay_subscription(request: KeyRequest, subscription_id: int, what: ReplayIn) -> Replayed:
     """Send again what failed, with the same webhook-id; with `dry_run`, only count it."""
-    found = replay(own_subscription(request, subscription_id).pk, **what.model_dump())
+    found = replay(own_deliverable(request, subscription_id).pk, **what.model_dump())
     if not what.dry_run:
         note(request, "replayed", subscription_id, again=found.again, missed=found.missed)
     return found
@@ -42,7 +50,7 @@ def replay_subscription(request: KeyRequest, subscription_id: int, what: ReplayI
 @router.post(f"{PATH}/test", response=TestOut, operation_id="test_subscription")
 def test(request: KeyRequest, subscription_id: int) -> dict[str, object]:
     """Send an example event through the real handler; no delivery is recorded."""
-    sent = examples.send(own_subscription(request, subscription_id))
+    sent = examples.send(own_deliverable(request, subscription_id))
     note(request, "tested", subscription_id, delivered=sent.outcome.is_delivered)
     return TestOut.of(sent)
 

@@ -9,6 +9,7 @@ from ninja import NinjaAPI
 
 from jobs.api.problems import response
 from subscriptions.errors import (
+    ChangedMeanwhile,
     InvalidSubscription,
     SecretRefused,
     SubscriptionsError,
@@ -19,6 +20,7 @@ from subscriptions.errors import (
 )
 
 STATUSES: Mapping[type[SubscriptionsError], int] = {
+    ChangedMeanwhile: 409,
     SecretRefused: 409,
     UnknownDelivery: 404,
     UnknownEvent: 404,

@@ -2,12 +2,13 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from ninja import Field, Schema
 from pydantic import JsonValue
 
+from jobs.api.runs import MAX_ID
 from jobs.api.schemas import Name
 from subscriptions.api.bodies import OperationName
 from subscriptions.documents import plain
@@ -235,10 +236,13 @@ class HandlerTypeOut(Schema):
     config_schema: dict[str, Any]
 
 
+DeliveryId = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
 class ReplayIn(Schema):
     """What to send again: what failed, unless more is asked for."""
 
-    delivery_ids: list[int] | None = Field(None, max_length=1000)
+    delivery_ids: list[DeliveryId] | None = Field(None, max_length=1000)
     since: datetime | None = None
     until: datetime | None = None
     filter: dict[str, JsonValue] | None = None

@@ -26,6 +26,7 @@ Status = Delivery.Status
 
 FAILED = (Status.DEAD, Status.EXPIRED, Status.CANCELED)
 PAGE = 1000
+LARGEST_ID = 2**63 - 1
 SHOWN = 20
 
 DELIVERIES = f"""
@@ -108,7 +109,7 @@ def replay(
     given = {
         "subscription": subscription_id,
         "statuses": statuses,
-        "ids": None if delivery_ids is None else list(delivery_ids),
+        "ids": None if delivery_ids is None else [pk for pk in delivery_ids if pk <= LARGEST_ID],
         "since": since,
         "until": until,
         "table": subscription.table,

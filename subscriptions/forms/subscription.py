@@ -121,6 +121,7 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._before = dict(self._kept)
         for found in self.handler_fields:
             if found.name in self.fields and not found.is_secret and found.key in self._kept:
                 self.initial[found.name] = self._kept[found.key]
@@ -162,6 +163,12 @@ class SubscriptionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in
             for found in self.handler_fields
         }
         return {key: value for key, value in values.items() if value is not OMITTED}
+
+    @property
+    def config_changes(self) -> dict[str, Any]:
+        """The keys of the config that the form sets, and with None those that it removes."""
+        before, now = self._before, self.instance.config
+        return {key: now.get(key) for key in {*before, *now} if before.get(key) != now.get(key)}
 
     def _post_clean(self) -> None:
         if self.company_fixed is not None:

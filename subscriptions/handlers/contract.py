@@ -108,6 +108,7 @@ class Preview:
 class Handler(ABC):
     """A handler type. Instances hold no state of a delivery: one serves a whole process.
 
+    `scope` is what an API key needs, beside that for subscriptions, to have such deliveries made.
     `queue` is the SQS queue of its deliveries, `chunk` how many of them one message names, `lease`
     how long a worker may take for a chunk before others take it over, `has_secret` whether a
     subscription gets a signing secret. `collapses` says that the latest event of a record stands
@@ -118,6 +119,7 @@ class Handler(ABC):
     """
 
     name: ClassVar[str]
+    scope: ClassVar[str | None] = None
     queue: ClassVar[str] = "default"
     chunk: ClassVar[int] = 20
     lease: ClassVar[timedelta] = timedelta(minutes=2)

@@ -31,6 +31,7 @@ def known_path(value: str) -> str:
 
 @handler("WORKFLOW")
 class WorkflowHandler(Handler):
+    scope = "runs:write"
     queue = "workflows"
 
     class Config(HandlerConfig):

@@ -13,6 +13,8 @@ from standardwebhooks import Webhook
 
 from counterpoint.api import api
 from jobs import keys
+from jobs.models import Run
+from subscriptions import services
 from subscriptions.deliveries import delivery
 from subscriptions.models import Delivery, Event, Subscription
 from subscriptions.relay import relay_all
@@ -200,6 +202,76 @@ def test_a_change_keeps_what_is_left_out_and_its_secrets(acme: Caller, orders: s
     assert problem(wrong)["issues"][0]["loc"] == ["config", "url"]
 
 
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch, sql: Sql) -> Callable[[str], None]:
+    """Have somebody else write, once, while a change is being checked."""
+    check = services.check_subscription
+
+    def arrange(statement: str) -> None:
+        todo = [statement]
+
+        def checked(subscription: Subscription) -> None:
+            check(subscription)
+            if todo:
+                sql(todo.pop())
+
+        monkeypatch.setattr(services, "check_subscription", checked)
+
+    return arrange
+
+
+def test_what_others_change_meanwhile_stays(
+    acme: Caller, orders: str, meanwhile: Callable[[str], None]
+) -> None:
+    path = f"/subscriptions/{acme.post('/subscriptions', HOOK).json()['id']}"
+
+    meanwhile(
+        'UPDATE event_system_subscription SET config = config || \'{"format": "cloudevents"}\','
+        " filter = '{\"status\": \"paid\"}', active = false, disabled_reason = 'it is gone'"
+    )
+    answer = acme.call("PATCH", path, {"max_rate": 5, "config": {"method": "PUT"}})
+
+    assert answer.status_code == 200
+    stored = Subscription.objects.get()
+    assert (stored.active, stored.disabled_reason) == (False, "it is gone")
+    assert (stored.filter, stored.max_rate) == ({"status": "paid"}, 5)
+    assert (stored.config["method"], stored.config["format"]) == ("PUT", "cloudevents")
+    assert stored.config["headers"] == {"X-Key": "very-secret"}
+
+
+def test_a_change_of_what_is_deleted_meanwhile_brings_nothing_back(
+    acme: Caller, orders: str, meanwhile: Callable[[str], None]
+) -> None:
+    path = f"/subscriptions/{acme.post('/subscriptions', HOOK).json()['id']}"
+
+    meanwhile("DELETE FROM event_system_subscription")
+
+    assert acme.call("PATCH", path, {"max_rate": 5}).status_code == 404
+    assert not Subscription.objects.exists()
+
+
+def test_a_workflow_is_subscribed_by_who_may_start_it(
+    acme: Caller, orders: str, subscribe: Callable[..., int]
+) -> None:
+    config = {"workflow": "restock/create"}
+    body = {**HOOK, "name": "start", "handler_type": "WORKFLOW", "config": config}
+    keeper = Caller("acme", "subscriptions:read", "subscriptions:write")
+    pk = subscribe(name="made", handler_type="WORKFLOW", config=json.dumps(config))
+    calls: list[tuple[str, str, object]] = [
+        ("POST", "/subscriptions", body),
+        ("PATCH", f"/subscriptions/{pk}", {"max_rate": 5}),
+        *(("POST", f"/subscriptions/{pk}/{lever}", {}) for lever in ("resume", "replay", "test")),
+    ]
+
+    for call in calls:
+        answer = keeper.call(*call)
+        assert answer.status_code == 403, call
+        assert "the scope runs:write" in problem(answer)["detail"]
+    assert not Run.objects.exists()
+    assert keeper.post(f"/subscriptions/{pk}/pause").status_code == 200
+    assert acme.post("/subscriptions", body).status_code == 201
+
+
 def test_subscriptions_are_listed_by_pages_and_deleted_by_id_or_name(
     acme: Caller, orders: str
 ) -> None:
@@ -263,6 +335,9 @@ def test_pause_resume_and_replay(acme: Caller, delivered: int) -> None:
     assert acme.post(f"{path}/replay", {"again": True}).json()["again"] == 1
     assert Delivery.objects.get().status == "pending"
     assert problem(acme.post(f"{path}/replay", {"missed": True}))["issues"][0]["loc"] == ["since"]
+    for odd in (2**63, -1):
+        answer = acme.post(f"{path}/replay", {"delivery_ids": [odd]})
+        assert (answer.status_code, problem(answer)["issues"][0]["loc"][-1]) == (422, 0)
 
 
 def test_the_test_sends_an_example_and_shows_the_answer(

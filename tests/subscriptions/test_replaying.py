@@ -115,6 +115,7 @@ def test_a_replay_keeps_the_webhook_id(
     [pk] = Delivery.objects.values_list("pk", flat=True)
 
     assert replay(hook, delivery_ids=[pk]) == Replayed(again=0, lost=1)
+    assert replay(hook, delivery_ids=[2**63]) == Replayed(again=0, lost=1)
     assert replay(hook, delivery_ids=[pk], again=True).again == 1
     go()
 
