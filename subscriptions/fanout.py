@@ -4,7 +4,8 @@ What stands for an event or a subscription is sent once, and a delivery as two n
 of twenty, rows of text would cost more than the matching.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 DEEPEST = 10
 
 # Inserted in the order of the matches, which their ids keep. Numbers count from 1, as ORDINALITY.
+# What waits comes back as two arrays: a row for each would take Python as long as the matching.
 INSERT = """
 WITH made AS (
     INSERT INTO event_system_delivery
@@ -33,50 +35,49 @@ WITH made AS (
             WHEN t.is_by_record AND e.record_key IS NOT NULL
             THEN COALESCE(t.debounce, %(resend)s::interval)
             ELSE %(resend)s::interval END END
-    FROM unnest(%(events)s::integer[], %(targets)s::integer[])
+    FROM unnest(%(events)s::integer[], %(targets)s::bigint[])
         WITH ORDINALITY AS m (event, target, number)
     JOIN unnest(%(seqs)s::bigint[], %(ids)s::uuid[], %(times)s::timestamptz[],
         %(companies)s::text[], %(record_keys)s::text[])
         WITH ORDINALITY AS e (seq, id, at, company, record_key, number)
         ON e.number = m.event
     JOIN unnest(%(subscriptions)s::bigint[], %(handler_types)s::text[], %(by_record)s::boolean[],
-        %(debounces)s::interval[])
-        WITH ORDINALITY AS t (id, handler_type, is_by_record, debounce, number)
-        ON t.number = m.target
+        %(debounces)s::interval[]) AS t (id, handler_type, is_by_record, debounce)
+        ON t.id = m.target
     LEFT JOIN unnest(%(others)s::bigint[], %(statuses)s::text[], %(errors)s::text[])
         AS o (number, status, error) ON o.number = m.number
     ORDER BY m.number
     ON CONFLICT (event_seq, subscription_id, event_at) DO NOTHING
-    RETURNING id, handler_type, subscription_id, status, record_key
+    RETURNING id, subscription_id, status, record_key
 )
-SELECT id, handler_type, subscription_id FROM made
+SELECT array_agg(id), array_agg(subscription_id) FROM made
 WHERE status = 'pending'
     AND (record_key IS NULL OR subscription_id <> ALL (%(debounced)s::bigint[]))
-ORDER BY id
 """
 
 
 class Match(NamedTuple):
-    """An event and who gets it; `problem` says why its filter could not be asked."""
+    """An event and who gets it; `problem` says why their filters could not be asked."""
 
     event: Envelope
-    target: Target
+    targets: Sequence[Target]
     problem: str = ""
 
 
 def matched(matcher: Matcher, events: Iterable[Envelope]) -> list[Match]:
-    """Return who gets the events, in their order."""
+    """Return who gets the events, in their order; those without a receiver are left out."""
     found: list[Match] = []
     for event in events:
         try:
-            found += [Match(event, target) for target in matcher.match(event)]
+            if targets := matcher.match(event):
+                found.append(Match(event, targets))
         except Exception as error:
             # json columns hold what Python's parser refuses: nested beyond its stack, say. One
             # such event must not stop all others; whose filter it leaves open sees a dead delivery.
             log.exception("event_unmatched", event_id=str(event.id))
             problem = f"the filter cannot examine the event: {type(error).__name__}: {error}"[:500]
             found += [
-                Match(event, target, problem if target.filter else "")
+                Match(event, [target], problem if target.filter else "")
                 for target in matcher.addressed(event)
             ]
     return found
@@ -96,27 +97,36 @@ def insert_in_turn(parts: Iterable[Sequence[Match]]) -> list[Waiting]:
     with connection.wrap_database_errors, connection.connection.pipeline():
         for matches in parts:
             if matches:
+                targets = {target.id: target for match in matches for target in match.targets}
                 cursor = psycopg.Cursor(connection.connection)
-                made.append(cursor.execute(INSERT, _parameters(matches), prepare=False))
+                given = _parameters(matches, targets)
+                cursor.execute(INSERT, given, prepare=False, binary=True)
+                made.append((targets, cursor))
     with connection.wrap_database_errors:
-        return [Waiting._make(row) for cursor in made for row in cursor.fetchall()]
+        return [one for targets, cursor in made for one in _waiting(targets, *cursor.fetchall()[0])]
 
 
-def _parameters(matches: Sequence[Match]) -> dict[str, Any]:
+def _waiting(
+    targets: Mapping[int, Target], ids: list[int] | None, receivers: list[int] | None
+) -> list[Waiting]:
+    """Return the deliveries of each subscription."""
+    by_target: defaultdict[int, list[int]] = defaultdict(list)
+    for delivery_id, target_id in zip(ids or (), receivers or (), strict=True):
+        by_target[target_id].append(delivery_id)
+    return [Waiting(targets[pk].handler_type, pk, found) for pk, found in by_target.items()]
+
+
+def _parameters(matches: Sequence[Match], targets: Mapping[int, Target]) -> dict[str, Any]:
     events = {match.event.seq: match.event for match in matches}
-    targets = {match.target.id: match.target for match in matches}
     by_record = {target.id for target in targets.values() if target.is_by_record}
-    event_numbers = {seq: number for number, seq in enumerate(events, 1)}
-    target_numbers = {pk: number for number, pk in enumerate(targets, 1)}
-    others = [
-        (number, *_state(match))
-        for number, match in enumerate(matches, 1)
-        if match.problem or match.event.depth > DEEPEST or match.target.is_paused
-    ]
+    numbers = {seq: number for number, seq in enumerate(events, 1)}
+    others = _others(matches, targets)
     return {
         "resend": settings.DELIVERY_RESEND_AFTER,
-        "events": _array(event_numbers[match.event.seq] for match in matches),
-        "targets": _array(target_numbers[match.target.id] for match in matches),
+        "events": _array(
+            ",".join([str(numbers[match.event.seq])] * len(match.targets)) for match in matches
+        ),
+        "targets": _array([target.id for match in matches for target in match.targets]),
         "seqs": _array(events),
         "ids": _array(event.id for event in events.values()),
         "times": _array(event.recorded_at.isoformat() for event in events.values()),
@@ -138,10 +148,22 @@ def _array(values: Iterable[object]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
-def _state(match: Match) -> tuple[str, str]:
+def _others(
+    matches: Sequence[Match], targets: Mapping[int, Target]
+) -> list[tuple[int, Delivery.Status, str]]:
+    """Return number, status and error of the deliveries that nobody is to make now: rarely any."""
+    has_paused = any(target.is_paused for target in targets.values())
+    if not has_paused and not any(one.problem or one.event.depth > DEEPEST for one in matches):
+        return []
+    pairs = ((match, target) for match in matches for target in match.targets)
+    found = ((number, _state(*pair)) for number, pair in enumerate(pairs, 1))
+    return [(number, *state) for number, state in found if state is not None]
+
+
+def _state(match: Match, target: Target) -> tuple[Delivery.Status, str] | None:
     """Return status and error of a delivery that nobody is to make now."""
     if match.problem:
         return Delivery.Status.DEAD, match.problem
     if match.event.depth > DEEPEST:
         return Delivery.Status.BLOCKED, f"the chain of events is longer than {DEEPEST}"
-    return Delivery.Status.HELD, ""
+    return (Delivery.Status.HELD, "") if target.is_paused else None

@@ -16,7 +16,7 @@ from subscriptions.handlers.contract import Handler, handler_named
 log = structlog.get_logger(__name__)
 
 TASK = "subscriptions.deliver"
-BY_SUBSCRIPTION = attrgetter("subscription_id", "id")
+BY_SUBSCRIPTION = attrgetter("subscription_id", "ids")
 AT_ONCE = 10  # messages in a request, where the transport has batches
 LARGEST_CHUNK = 100
 SPREAD = 8  # at least so many messages of a full page, for as many workers
@@ -24,11 +24,16 @@ MOST_PAGES = 50  # that wait for the broker in one process
 
 
 class Waiting(NamedTuple):
-    """A delivery that a worker should hear of."""
+    """Deliveries of one subscription that a worker should hear of, by ascending id."""
 
-    id: int
     handler_type: str
     subscription_id: int
+    ids: list[int]
+
+
+def count(waiting: Iterable[Waiting]) -> int:
+    """Return how many deliveries wait."""
+    return sum(len(one.ids) for one in waiting)
 
 
 def send(waiting: Iterable[Waiting]) -> int:
@@ -39,8 +44,8 @@ def send(waiting: Iterable[Waiting]) -> int:
     worker came for.
     """
     by_type: defaultdict[str, list[Waiting]] = defaultdict(list)
-    for delivery in waiting:
-        by_type[delivery.handler_type].append(delivery)
+    for one in waiting:
+        by_type[one.handler_type].append(one)
     if not by_type:
         return 0
     try:
@@ -60,14 +65,14 @@ def _acquire() -> Any:  # the stubs know a Producer of before 5.7, without batch
     return current_app.producer_pool.acquire(block=True)
 
 
-def _publish(producer: Any, name: str, deliveries: list[Waiting]) -> int:
+def _publish(producer: Any, name: str, waiting: list[Waiting]) -> int:
     try:
         handler = handler_named(name)
     except UnknownHandlerType as error:  # a process of another release knows it
         log.warning("deliveries_not_sent", handler_type=name, error=str(error))
         return 0
-    deliveries.sort(key=BY_SUBSCRIPTION)
-    ids = [delivery.id for delivery in deliveries]
+    waiting.sort(key=BY_SUBSCRIPTION)
+    ids = [delivery_id for one in waiting for delivery_id in one.ids]
     size = _chunk_size(handler, len(ids))
     for first in range(0, len(ids), size):
         chunk = ids[first : first + size]
@@ -109,7 +114,7 @@ class Hander:
             log.warning("deliveries_not_sent", error=f"{MOST_PAGES} pages wait to be sent")
             return 0
         self._background.put(waiting)
-        return len(waiting)
+        return count(waiting)
 
     def flush(self) -> bool:
         """Wait some seconds until all is sent; False if it is not."""

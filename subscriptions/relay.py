@@ -58,7 +58,7 @@ def relay_once(
             runs.offer(events)
         _move_on(share, events, limit)
     router.note_verdicts()
-    return Relayed(len(events), len(waiting), hand(waiting) if waiting else 0)
+    return Relayed(len(events), handing.count(waiting), hand(waiting) if waiting else 0)
 
 
 def relay_all(router: Router, *, share: Share = WHOLE, limit: int = PAGE_SIZE) -> Relayed:

@@ -104,7 +104,7 @@ def turn(companies: int, count: int) -> float:
     waiting: list[int] = []
 
     def hand(page: Any) -> int:
-        waiting.extend(one.id for one in page)
+        waiting.extend(pk for one in page for pk in one.ids)
         return 0
 
     began = time.perf_counter()

@@ -185,7 +185,7 @@ def _make_missed(
     made = 0
     for page in _pages(EVENTS, given):
         matches = [
-            Match(event, target)
+            Match(event, [target])
             for _, event in page
             if matcher.match(event) and _is_met(pattern, event)
         ]

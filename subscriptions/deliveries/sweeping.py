@@ -24,7 +24,7 @@ FROM (
     ORDER BY due_at, event_seq LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 ) AS due
 WHERE d.id = due.id AND d.event_at = due.event_at
-RETURNING d.id, d.handler_type, d.subscription_id
+RETURNING d.handler_type, d.subscription_id, ARRAY[d.id]
 """
 
 
