@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from subscriptions.contracts import event
     from subscriptions.handlers.contract import Handler, Item, Outcome, handler
     from subscriptions.outbox import publish
+    from subscriptions.scheduled import cancel_scheduled, move_scheduled
 
 __all__ = [
     "AttachEventTrigger",
@@ -19,8 +20,10 @@ __all__ = [
     "Handler",
     "Item",
     "Outcome",
+    "cancel_scheduled",
     "event",
     "handler",
+    "move_scheduled",
     "publish",
 ]
 
@@ -30,8 +33,10 @@ _HOMES = {
     "Handler": "subscriptions.handlers.contract",
     "Item": "subscriptions.handlers.contract",
     "Outcome": "subscriptions.handlers.contract",
+    "cancel_scheduled": "subscriptions.scheduled",
     "event": "subscriptions.contracts",
     "handler": "subscriptions.handlers.contract",
+    "move_scheduled": "subscriptions.scheduled",
     "publish": "subscriptions.outbox",
 }
 

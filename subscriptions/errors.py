@@ -2,6 +2,7 @@
 
 SubscriptionsError
 ├── ChangedMeanwhile        a subscription that others change faster than it can be checked
+├── CannotSchedule          an event whose time or key cannot be: says what is allowed
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
@@ -17,6 +18,10 @@ SubscriptionsError
 
 class SubscriptionsError(Exception):
     """The root of this app's errors."""
+
+
+class CannotSchedule(SubscriptionsError):
+    """Say why an event cannot be published at that time, or under that key."""
 
 
 class CannotWatch(SubscriptionsError):

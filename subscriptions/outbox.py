@@ -1,13 +1,16 @@
 """Publishing from code: a row in the outbox, in the caller's transaction."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from pydantic import BaseModel
 
+from subscriptions import scheduled
 from subscriptions.contracts import EventType, type_named, type_of
+from subscriptions.scheduled import Moment
 
 INSERT = """
 INSERT INTO event_system_event
@@ -25,6 +28,8 @@ def publish(
     payload: Mapping[str, Any] | None = None,
     *,
     company: str | None,
+    at: datetime | None = None,
+    delay: timedelta | None = None,
     key: str | None = None,
     correlation_id: str | None = None,
     depth: int | None = None,
@@ -32,14 +37,31 @@ def publish(
     """Put an event into the outbox and return its id; if the transaction rolls back, nothing was
     sent.
 
+    With `at` (aware) or `delay`, up to a year ahead, it is published then, by the database's clock:
+    the id is that of the `ScheduledEvent`, which the event will have as `source_id`. While it
+    waits, publishing its type with the same company and key again moves it and replaces what it
+    says; `cancel_scheduled` takes it back.
+
     `event` is an instance of a model declared with `@event`, or a declared type's name with its
     payload. A company of None is the platform's own event, seen by platform subscriptions only.
     Correlation and depth are the transaction's own (`counterpoint.correlation_id`,
     `counterpoint.depth`) unless given.
 
-    Raises UnknownEventType, and pydantic's ValidationError if the payload breaks its contract.
+    Raises UnknownEventType, pydantic's ValidationError if the payload breaks its contract, and
+    CannotSchedule.
     """
     declared, content = declared_event(event, payload)
+    if at is not None or delay is not None:
+        return scheduled.schedule(
+            declared.name,
+            declared.version,
+            content.model_dump_json(),
+            moment=Moment(at=at, delay=delay),
+            company=company,
+            key=key,
+            correlation_id=correlation_id,
+            depth=depth,
+        )
     return insert(
         declared.name,
         declared.version,

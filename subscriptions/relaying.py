@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from jobs import services as engine
-from subscriptions import partitions, retention
+from subscriptions import partitions, retention, scheduled
 from subscriptions.cursor import Glance
 from subscriptions.deliveries import sweeping
 from subscriptions.errors import ShardsInUse
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 SWEEP_EVERY = 0.15  # seconds; each costs a millisecond and a half of a core
 TEND_EVERY = 1.0
+FIRE_EVERY = 1.0
+FIRED_AT_ONCE = 1000
 PRUNE_EVERY = 10.0
 PRUNED_AT_ONCE = 200  # short enough not to be felt by what the relay does beside it
 KEEP_DAYS_EVERY = 60.0
@@ -42,6 +44,7 @@ class Relay:
         self._hander = Hander()
         self._swept_at = 0.0
         self._tended_at = 0.0
+        self._fired_at = 0.0
         self._pruned_at = 0.0
         self._days_kept_at = float("-inf")
         self._failures = 0
@@ -112,11 +115,19 @@ class Relay:
         if self._swept_at - self._tended_at >= TEND_EVERY:
             sweeping.tend()
             self._tended_at = self._swept_at
+        self._fire_scheduled()
         if self._swept_at - self._pruned_at >= PRUNE_EVERY:
             engine.prune(limit=PRUNED_AT_ONCE)
             engine.prune_firings(limit=PRUNED_AT_ONCE)
             index.forget_removed(limit=PRUNED_AT_ONCE)
             self._pruned_at = self._swept_at
+
+    def _fire_scheduled(self) -> None:
+        """Publish the events whose time has come; if many have, the next sweep goes on."""
+        if self._swept_at - self._fired_at < FIRE_EVERY:
+            return
+        if scheduled.fire_due(limit=FIRED_AT_ONCE) < FIRED_AT_ONCE:
+            self._fired_at = self._swept_at
 
     def _keep_days(self) -> None:
         """Make and empty partitions; what cannot be is no reason to stop relaying."""

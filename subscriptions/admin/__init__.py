@@ -4,6 +4,7 @@ from subscriptions.admin.deliveries import DeliveryAdmin, DeliveryAttemptAdmin
 from subscriptions.admin.entries import SearchEntryAdmin
 from subscriptions.admin.events import EventAdmin, RelayCursorAdmin
 from subscriptions.admin.mappings import ExternalConnectionAdmin, ExternalMappingAdmin
+from subscriptions.admin.scheduled import ScheduledEventAdmin
 from subscriptions.admin.subscriptions import SubscriptionAdmin
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ExternalConnectionAdmin",
     "ExternalMappingAdmin",
     "RelayCursorAdmin",
+    "ScheduledEventAdmin",
     "SearchEntryAdmin",
     "SubscriptionAdmin",
 ]

@@ -10,6 +10,7 @@ from subscriptions.models.definitions import Gate, Subscription, row_operations
 from subscriptions.models.deliveries import Delivery, DeliveryAttempt
 from subscriptions.models.external import ExternalConnection, ExternalMapping
 from subscriptions.models.outbox import Event, Operation, PlainJSONField, RelayCursor
+from subscriptions.models.scheduled import ScheduledEvent
 from subscriptions.models.search import SearchEntry
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Operation",
     "PlainJSONField",
     "RelayCursor",
+    "ScheduledEvent",
     "SearchEntry",
     "Subscription",
     "row_operations",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -109,6 +110,9 @@ def more_rows(rows: None) -> None:
         ExternalConnection.objects.create(company=company, provider="xero", tenant_id=text)
         ExternalMapping.objects.create(
             company=company, provider="xero", entity="customer", record_id=text
+        )
+        model("subscriptions", "ScheduledEvent").create(
+            id=uuid4(), company=company, type=text, payload={"a": text}, due_at=timezone.now()
         )
         supplier = model("restock", "Supplier").create(id=company, name="one of all's")
         model("restock", "RestockRequest").create(company=company, supplier_id=text, items=[])

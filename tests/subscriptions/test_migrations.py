@@ -14,6 +14,7 @@ from subscriptions.models import (
     DeliveryAttempt,
     Event,
     RelayCursor,
+    ScheduledEvent,
     SearchEntry,
     Subscription,
 )
@@ -34,6 +35,7 @@ MODELS: list[type[models.Model]] = [
     Delivery,
     DeliveryAttempt,
     RelayCursor,
+    ScheduledEvent,
     SearchEntry,
 ]
 
@@ -105,6 +107,7 @@ def test_the_capture_migrations_go_back_and_forth(
 
     with transaction.atomic(), connection.cursor() as cursor:
         for script in (
+            "migrations/sql/0010_scheduled_event.reverse",
             "migrations/sql/0009_search.reverse",
             "capture/sql/0006_statement_bodies.reverse",
             "migrations/sql/0003_subscription_triggers.reverse",
@@ -118,6 +121,7 @@ def test_the_capture_migrations_go_back_and_forth(
             "capture/sql/0006_statement_capture",
             "capture/sql/0006_altered_tables",
             "migrations/sql/0009_search",
+            "migrations/sql/0010_scheduled_event",
         ):
             cursor.execute((ROOT / f"{script}.sql").read_text())
         transaction.set_rollback(True)

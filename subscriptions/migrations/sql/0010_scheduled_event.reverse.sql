@@ -1,0 +1,1 @@
+DROP TABLE public.event_system_scheduled_event;
