@@ -13,6 +13,9 @@ Status = Delivery.Status
 
 # Waiting deliveries are called by those they wait for; this is when the sweep looks for itself.
 NET = timedelta(minutes=1)
+# The same for what has no room, which the worker calls that found none: there may be much of it.
+ROOM_NET = timedelta(minutes=5)
+NO_ROOM = "the receiver is slow: waits for its earlier deliveries"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,14 @@ from datetime import timedelta
 from django.db import transaction
 
 from subscriptions.cursor import COLUMNS
-from subscriptions.deliveries.admission import Candidate, Definition, Ruled, Status, rule_out
+from subscriptions.deliveries.admission import (
+    NO_ROOM,
+    Candidate,
+    Definition,
+    Ruled,
+    Status,
+    rule_out,
+)
 from subscriptions.deliveries.definitions import definitions
 from subscriptions.deliveries.places import at_the_rate, into_the_room, past_the_breaker
 from subscriptions.deliveries.record_order import is_replaced, lock_records, promote, supersede
@@ -74,13 +81,18 @@ ORDER BY c.event_seq, c.id
 """  # noqa: S608 - constants
 
 RULE = """
+WITH mine AS (
+    SELECT d.id, d.event_at, r.status, r.error, r.delay, r.slot_at
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::interval[], %s::timestamptz[])
+        AS r (id, status, error, delay, slot_at)
+    JOIN event_system_delivery d ON d.id = r.id
+    WHERE d.status = 'pending' ORDER BY d.id FOR NO KEY UPDATE OF d
+)
 UPDATE event_system_delivery d
 SET status = r.status, error = r.error, due_at = clock_timestamp() + r.delay, slot_at = r.slot_at,
     finished_at = CASE WHEN r.status IN ('dead', 'canceled', 'superseded') THEN clock_timestamp()
         END
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::interval[], %s::timestamptz[])
-    AS r (id, status, error, delay, slot_at)
-WHERE d.id = r.id AND d.status = 'pending'
+FROM mine r WHERE d.id = r.id AND d.event_at = r.event_at
 """
 
 
@@ -104,18 +116,22 @@ Room = Callable[[Definition], int]
 
 @dataclass(frozen=True)
 class Taken:
-    """What was claimed, and the definitions by subscription."""
+    """What was claimed, and the definitions by subscription.
+
+    `promoted` waited for some that ended here: somebody should take them next. `crowded` are the
+    subscriptions of which some found no room: whoever has room again should call them.
+    """
 
     claims: list[Claim]
     definitions: Mapping[int, Definition]
     promoted: list[int]
+    crowded: frozenset[int] = frozenset()
 
 
 def take(delivery_ids: Sequence[int], *, room: Room) -> Taken:
     """Claim those of the deliveries that may be made now, and rule the others out.
 
-    Ids that somebody else has, or that are done, are passed over. `promoted` waited for some that
-    ended here: somebody should take them next.
+    Ids that somebody else has, or that are done, are passed over.
     """
     candidates = _with_their_batches(look(delivery_ids))
     if not candidates:
@@ -130,7 +146,9 @@ def take(delivery_ids: Sequence[int], *, room: Room) -> Taken:
         claims = _claim(admitted, known)
         promoted = rule(ruled, candidates, known)
     usable = {pk: one for pk, one in known.items() if isinstance(one, Definition)}
-    return Taken(claims, usable, promoted)
+    without_room = {one.id for one in ruled if one.error == NO_ROOM}
+    crowded = frozenset(one.subscription_id for one in candidates if one.id in without_room)
+    return Taken(claims, usable, promoted, crowded)
 
 
 def look(delivery_ids: Sequence[int]) -> list[Candidate]:
@@ -158,7 +176,8 @@ def _admit(
         else:
             ruled.append(reason)
     admitted: list[Candidate] = []
-    for pk, waiting in by_subscription.items():
+    # By id, as all who lock several gates do.
+    for pk, waiting in sorted(by_subscription.items()):
         definition = known[pk]
         assert isinstance(definition, Definition)  # noqa: S101 - the others were ruled out
         let_in, shut = past_the_breaker(waiting)

@@ -11,10 +11,10 @@ from celery import signals
 from django.db import DatabaseError, InterfaceError, connection
 
 from subscriptions.deliveries.admission import Definition
-from subscriptions.deliveries.claiming import Claim, take
+from subscriptions.deliveries.claiming import Claim, Taken, take
 from subscriptions.deliveries.delivery import UNLIMITED, Try, by_itself, in_one_call, tries
 from subscriptions.deliveries.lanes import Job, Lanes
-from subscriptions.deliveries.queueing import call
+from subscriptions.deliveries.queueing import call, leave, leave_queues
 from subscriptions.deliveries.recording import Done, give_back, record
 from subscriptions.handlers.contract import Handler
 
@@ -28,6 +28,9 @@ LAST_SECONDS = 20.0  # for what still runs when the process is told to stop
 BATCHES_AT_ONCE = 2  # of a handler type whose batches are made in the background
 HOLD_SECONDS = 30.0  # that a task waits for room before it goes on all the same
 
+# A lane and its limit.
+LaneLimit = tuple[int, int]
+
 
 class Courier:
     """Makes deliveries in the background. One to a process; its recording thread has a database
@@ -37,8 +40,12 @@ class Courier:
     def __init__(self) -> None:
         self.lanes = Lanes()
         self._done: deque[list[Done]] = deque()
-        self._unbegun: deque[tuple[list[Claim], int]] = deque()  # and their lane's limit
-        self._crowded: dict[int, int] = {}  # subscriptions with more queued, and their limit
+        self._unbegun: deque[tuple[list[Claim], LaneLimit]] = deque()
+        self._marked: deque[tuple[int, LaneLimit]] = deque()  # to be added to `_crowded`
+        # The recorder's own: subscriptions with more queued, and those to call now.
+        self._crowded: dict[int, LaneLimit] = {}
+        self._to_call: set[int] = set()
+        self._closing = threading.Event()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._recorder = threading.Thread(target=self._record_on, name="recorder", daemon=True)
@@ -50,7 +57,12 @@ class Courier:
         self.lanes.wait_for_room(timeout=HOLD_SECONDS)
 
     def close(self) -> None:
-        """Wait for what runs, as long as a receiver may take, and record it."""
+        """Leave to others what has not begun, wait for what runs, as long as a receiver may take,
+        and record it.
+        """
+        self._closing.set()
+        self.lanes.drain()
+        self._wake.set()
         self.lanes.wait_until_idle(timeout=LAST_SECONDS)
         self._stop.set()
         self._wake.set()
@@ -59,8 +71,12 @@ class Courier:
     def _begin(self, delivery_ids: Sequence[int]) -> None:
         todo = list(delivery_ids)
         while todo:
+            if self._closing.is_set():
+                leave(todo)
+                return
             taken = take(todo, room=self._room)
             todo = taken.promoted
+            self._mark(taken)
             together, apart = tries(taken.claims, taken.definitions)
             for handler, batch in apart:
                 self._submit(handler, batch, batch[0][0].subscription_id, handler.concurrency)
@@ -76,11 +92,14 @@ class Courier:
         handler = definition.handler
         if handler is None or not handler.concurrency:
             return UNLIMITED
-        pk = definition.subscription.pk
-        places = self.lanes.room(pk, handler.concurrency)
-        if places < handler.concurrency:
-            self._crowded[pk] = handler.concurrency
-        return places
+        return self.lanes.room(definition.subscription.pk, handler.concurrency)
+
+    def _mark(self, taken: Taken) -> None:
+        """Remember whose deliveries were queued, to call them when there is room again."""
+        for pk in taken.crowded:
+            handler = taken.definitions[pk].handler
+            if handler is not None:
+                self._marked.append((pk, (pk, handler.concurrency)))
 
     def _submit(self, handler: Handler, batch: Try, lane: int, limit: int) -> None:
         claims = [claim for claim, _, _ in batch]
@@ -95,7 +114,7 @@ class Courier:
                 lane=lane,
                 limit=limit,
                 run=run,
-                give_back=lambda: self._unbegun.append((claims, limit)),
+                give_back=lambda: self._unbegun.append((claims, (lane, limit))),
             )
         )
 
@@ -109,10 +128,11 @@ class Courier:
 
     def _turn(self) -> None:
         try:
-            while not self.lanes.is_idle or self._done or self._unbegun:
+            while not self.lanes.is_idle or self._done or self._unbegun or self._is_called_for:
                 self.lanes.tick()
                 self._flush()
                 if self._stop.is_set() and not self._done:
+                    self._leave_queues()
                     break
                 self._stop.wait(FLUSH_SECONDS)
         except (DatabaseError, InterfaceError) as error:
@@ -132,14 +152,14 @@ class Courier:
             except (DatabaseError, InterfaceError):
                 self._done.appendleft(done)
                 raise
-            ended = {one.claim.subscription_id for one in done} & self._crowded.keys()
-            if todo := [*promoted, *self._called(ended)]:
-                self._begin(todo)
+            self._to_call |= {one.claim.subscription_id for one in done}
+            self._begin(promoted)
         while self._unbegun:
-            claims, limit = self._unbegun[0]
-            give_back(claims)
-            self._crowded[claims[0].subscription_id] = limit
+            claims, lane = self._unbegun[0]
+            give_back(claims, is_leaving=self._closing.is_set())
+            self._marked += [(pk, lane) for pk in {claim.subscription_id for claim in claims}]
             self._unbegun.popleft()
+        self._call()
 
     def _gathered(self) -> list[Done]:
         found: list[Done] = []
@@ -147,16 +167,38 @@ class Courier:
             found += self._done.popleft()
         return found
 
-    def _called(self, subscription_ids: set[int]) -> list[int]:
-        """Return queued deliveries of the lanes that have a place again."""
-        found: list[int] = []
-        for pk in subscription_ids:
-            places = min(self.lanes.room(pk, self._crowded[pk]), FLUSH_SIZE)
-            called = call(pk, limit=places) if places else []
-            if places and len(called) < places:
-                self._crowded.pop(pk, None)
-            found += called
+    @property
+    def _is_called_for(self) -> bool:
+        return bool(self._marked or self._to_call) and not self._closing.is_set()
+
+    def _call(self) -> None:
+        """Take on what is queued, of each lane that has a place again."""
+        while self._marked:
+            pk, lane = self._marked.popleft()
+            self._crowded[pk] = lane
+            self._to_call.add(pk)
+        self._to_call.intersection_update(self._crowded)
+        if not self._closing.is_set():
+            self._begin([one for pk in list(self._to_call) for one in self._next(pk)])
+
+    def _next(self, pk: int) -> list[int]:
+        """Return the first of a queue, as many as there are places; without any, the next turn asks
+        again.
+        """
+        places = min(self.lanes.room(*self._crowded[pk]), FLUSH_SIZE)
+        if not places:
+            return []
+        found = call(pk, limit=places)
+        self._to_call.discard(pk)
+        if len(found) < places:
+            del self._crowded[pk]
         return found
+
+    def _leave_queues(self) -> None:
+        """Have others take on what this process would have called."""
+        if self._crowded:
+            leave_queues(self._crowded.keys())
+            self._crowded.clear()
 
 
 def _lane_of(handler: Handler) -> int:

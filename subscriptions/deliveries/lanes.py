@@ -55,6 +55,7 @@ class Lanes:
         self._begun: deque[float] = deque()  # when the youngest tries began, ascending
         self._running = 0
         self._waiting = 0
+        self._is_closed = False
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="delivery")
 
     def room(self, lane: int, limit: int) -> int:
@@ -70,13 +71,31 @@ class Lanes:
     def submit(self, job: Job) -> None:
         job.submitted_at = time.monotonic()
         with self._lock:
-            lane = self._lanes.setdefault(job.lane, Lane(job.limit))
-            lane.limit = job.limit
-            if not lane.waiting:
-                self._turn.append(job.lane)
-            lane.waiting.append(job)
-            self._waiting += 1
-            self._start()
+            if not self._is_closed:
+                self._queue(job)
+                return
+        job.give_back()
+
+    def _queue(self, job: Job) -> None:
+        lane = self._lanes.setdefault(job.lane, Lane(job.limit))
+        lane.limit = job.limit
+        if not lane.waiting:
+            self._turn.append(job.lane)
+        lane.waiting.append(job)
+        self._waiting += 1
+        self._start()
+
+    def drain(self) -> None:
+        """Begin nothing any more: give back what waits, and whatever is submitted from now on."""
+        with self._lock:
+            self._is_closed = True
+            waiting = [job for pk in self._turn for job in self._lanes[pk].waiting]
+            for pk in self._turn:
+                self._lanes[pk].waiting.clear()
+            self._turn.clear()
+            self._waiting = 0
+        for job in waiting:
+            job.give_back()
 
     def tick(self) -> None:
         """Let others take the places of tries that are not young any more, and give back what has

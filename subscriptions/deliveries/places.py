@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from subscriptions.deliveries.admission import NET, Candidate, Ruled, Status
+from subscriptions.deliveries.admission import NO_ROOM, ROOM_NET, Candidate, Ruled, Status
 from subscriptions.deliveries.breaker import PROBE_LEASE
 from subscriptions.statements import execute, fetch
 
@@ -41,9 +41,8 @@ def _become_probe(candidate: Candidate) -> bool:
 
 
 def into_the_room(waiting: list[Candidate], places: int) -> tuple[list[Candidate], list[Ruled]]:
-    reason = "the receiver is slow: waits for its earlier deliveries"
     return waiting[:places], [
-        Ruled(candidate.id, Status.QUEUED, reason, NET) for candidate in waiting[places:]
+        Ruled(candidate.id, Status.QUEUED, NO_ROOM, ROOM_NET) for candidate in waiting[places:]
     ]
 
 

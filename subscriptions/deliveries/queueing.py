@@ -1,5 +1,6 @@
 """Deliveries that stand in a queue: called when their receiver has room, or is well again."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from subscriptions.deliveries.admission import NET
@@ -17,6 +18,29 @@ FROM (
     ORDER BY q.event_seq LIMIT %s FOR NO KEY UPDATE OF q SKIP LOCKED) AS next
 WHERE d.id = next.id AND d.event_at = next.event_at
 RETURNING d.id
+"""
+
+
+LEFT_AT_ONCE = 1000  # of a subscription's queue
+
+# In the order of their ids, as every statement locks them that takes several.
+LEAVE = """
+WITH mine AS (
+    SELECT id, event_at FROM event_system_delivery WHERE id = ANY (%s) AND status = 'pending'
+    ORDER BY id FOR NO KEY UPDATE)
+UPDATE event_system_delivery d SET due_at = clock_timestamp()
+FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
+"""
+
+LEAVE_QUEUES = """
+WITH mine AS (
+    SELECT q.id, q.event_at FROM unnest(%s::bigint[]) AS s (id) CROSS JOIN LATERAL (
+        SELECT id, event_at FROM event_system_delivery
+        WHERE subscription_id = s.id AND status = 'queued' AND slot_at IS NULL
+            AND due_at IS NOT NULL
+        ORDER BY event_seq LIMIT %s FOR NO KEY UPDATE SKIP LOCKED) AS q)
+UPDATE event_system_delivery d SET due_at = clock_timestamp()
+FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
 """
 
 
@@ -104,6 +128,16 @@ WHERE (d.id, d.event_at) IN (
 def call(subscription_id: int, *, limit: int) -> list[int]:
     """Make the first of the subscription's queue pending; return their ids."""
     return [pk for (pk,) in fetch(CALL, [NET, subscription_id, limit])]
+
+
+def leave(delivery_ids: Sequence[int]) -> int:
+    """Have the next sweep send these, which nobody here takes any more; return how many wait."""
+    return execute(LEAVE, [list(delivery_ids)])
+
+
+def leave_queues(subscription_ids: Iterable[int]) -> int:
+    """Have the next sweep send what these subscriptions have queued for room; return how many."""
+    return execute(LEAVE_QUEUES, [list(subscription_ids), LEFT_AT_ONCE])
 
 
 def release(*, limit: int) -> int:

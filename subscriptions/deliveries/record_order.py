@@ -16,11 +16,18 @@ SELECT pg_advisory_xact_lock(key) FROM (
 """
 
 SUPERSEDE = """
+WITH passed AS (
+    SELECT d.id, d.event_at
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[])
+        AS c (subscription_id, record_key, event_seq)
+    JOIN event_system_delivery d ON d.subscription_id = c.subscription_id
+        AND d.record_key = c.record_key AND d.event_seq < c.event_seq
+    WHERE d.status IN ('pending', 'retrying', 'waiting', 'queued')
+    ORDER BY d.id FOR NO KEY UPDATE OF d
+)
 UPDATE event_system_delivery d SET status = 'superseded', finished_at = clock_timestamp(),
     error = 'a later event of the record took its place', due_at = NULL
-FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS c (subscription_id, record_key, event_seq)
-WHERE d.subscription_id = c.subscription_id AND d.record_key = c.record_key
-    AND d.event_seq < c.event_seq AND d.status IN ('pending', 'retrying', 'waiting', 'queued')
+FROM passed WHERE d.id = passed.id AND d.event_at = passed.event_at
 """
 
 # Of a record whose latest event stands for all, the last that waits; else the first.

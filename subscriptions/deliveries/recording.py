@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 
 from subscriptions import backoff
 from subscriptions.deliveries import disabling
-from subscriptions.deliveries.admission import NET, Definition, Status
+from subscriptions.deliveries.admission import NET, NO_ROOM, ROOM_NET, Definition, Status
 from subscriptions.deliveries.breaker import Breaker
 from subscriptions.deliveries.claiming import Claim
 from subscriptions.deliveries.record_order import lock_records, promote
@@ -54,12 +54,16 @@ SELECT * FROM unnest(%s::bigint[], %s::integer[], %s::integer[], %s::text[], %s:
 
 # A worker that has not begun gives its claims back: the try does not count.
 GIVE_BACK = """
+WITH mine AS (
+    SELECT d.id, d.event_at
+    FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) AS o (id, generation, attempt)
+    JOIN event_system_delivery d ON d.id = o.id
+    WHERE d.status = 'running' AND d.generation = o.generation AND d.attempts = o.attempt
+    ORDER BY d.id FOR NO KEY UPDATE OF d
+)
 UPDATE event_system_delivery d
-SET status = 'queued', attempts = d.attempts - 1, due_at = clock_timestamp() + %s,
-    error = 'the receiver is slow: waits for its earlier deliveries'
-FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) AS o (id, generation, attempt)
-WHERE d.id = o.id AND d.status = 'running' AND d.generation = o.generation
-    AND d.attempts = o.attempt
+SET status = %s, attempts = d.attempts - 1, error = %s, due_at = clock_timestamp() + %s
+FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
 """
 
 LOAD_BREAKERS = """
@@ -261,16 +265,20 @@ def _save(subscription_id: int, breaker: Breaker) -> None:
     )
 
 
-def give_back(claims: Sequence[Claim]) -> None:
-    """Queue deliveries whose try has not begun; it does not count as an attempt."""
+def give_back(claims: Sequence[Claim], *, is_leaving: bool = False) -> None:
+    """Give up claims whose try has not begun; it does not count as an attempt.
+
+    They queue for their receiver, or wait for another worker at once if this one `is_leaving`.
+    """
     if not claims:
         return
+    state = (Status.PENDING, "", timedelta()) if is_leaving else (Status.QUEUED, NO_ROOM, ROOM_NET)
     execute(
         GIVE_BACK,
         [
-            NET,
             [claim.id for claim in claims],
             [claim.generation for claim in claims],
             [claim.attempt for claim in claims],
+            *state,
         ],
     )

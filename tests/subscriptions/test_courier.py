@@ -239,13 +239,88 @@ def test_closing_waits_for_what_runs_and_records_it(
 ) -> None:
     httpserver.expect_request("/hook").respond_with_data("")
     pk = subscribed(subscribe, httpserver, "/hook")
-    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 30) AS n")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 10) AS n")
     courier = Courier()
     courier.dispatch(relay())
 
     courier.close()
 
-    assert counts(pk) == {"delivered": 30}
+    assert counts(pk) == {"delivered": 10}
+
+
+def test_closing_leaves_to_others_what_has_not_begun(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    messages: Messages,
+    silent: threading.Event,
+    httpserver: HTTPServer,
+) -> None:
+    pk = subscribed(subscribe, httpserver, "/silent")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 40) AS n")
+    courier = Courier()
+    courier.dispatch(relay())  # 16 begin
+
+    closing = threading.Thread(target=courier.close)
+    closing.start()
+    wait_until(lambda: counts(pk).get("pending") == 24, what="the rest is given back")
+    silent.set()
+    closing.join()
+
+    assert counts(pk) == {"delivered": 16, "pending": 24}
+    left = Delivery.objects.filter(status="pending")
+    assert set(left.values_list("attempts", flat=True)) == {0}
+    before = len(messages.ids)
+    assert sweeping.sweep() == 24  # at once
+    assert len(messages.ids) == before + 24
+
+
+def test_closing_begins_nothing_new(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    silent: threading.Event,
+    httpserver: HTTPServer,
+) -> None:
+    pk = subscribed(subscribe, httpserver, "/silent")
+    Subscription.objects.update(ordering="record")
+    sql("INSERT INTO orders VALUES (1, 'acme', '0')")
+    sql("UPDATE orders SET status = '1'")
+    sql("INSERT INTO orders VALUES (2, 'acme', '0')")
+    courier = Courier()
+    first, second, other = relay()
+    courier.dispatch([first, second])
+
+    closing = threading.Thread(target=courier.close)
+    closing.start()
+    wait_until(lambda: courier._closing.is_set(), what="the courier closes")
+    courier.dispatch([other])
+    silent.set()
+    closing.join()
+
+    assert counts(pk) == {"delivered": 1, "pending": 2}
+    assert sweeping.sweep() == 2
+
+
+def test_what_exceeds_the_room_of_a_quick_receiver_is_called_at_once(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    courier: Courier,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG", 20)
+    httpserver.expect_request("/hook").respond_with_data("")
+    pk = subscribed(subscribe, httpserver, "/hook")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 60) AS n")
+
+    courier.dispatch(relay())
+
+    wait_until(lambda: counts(pk) == {"delivered": 60}, what="all are told", seconds=20)
 
 
 def test_outcomes_wait_for_a_database_that_is_away(
