@@ -27,6 +27,8 @@ TIME_LIMIT_SECONDS = 15.0
 READ_LIMIT = 64 * 1024
 KEEP_LIMIT = 4 * 1024
 KEEP_ALIVE_SECONDS = 5.0  # of a connection that nothing uses; servers often close theirs then
+KEPT_CONNECTIONS = 4  # of a client that is idle
+KEPT_CLIENTS = 64  # that are idle, in a process
 FAILURES = (
     httpx.InvalidURL,
     httpcore.TimeoutException,
@@ -100,7 +102,19 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._owner.deadline.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._owner.deadline.left(timeout))
+        """Send all of it. The stream's own `write` waits the whole time again for each part that a
+        slow reader takes.
+        """
+        sock, rest = self._stream.get_extra_info("socket"), memoryview(buffer)
+        while rest:
+            sock.settimeout(self._owner.deadline.left(timeout))
+            try:
+                sent = sock.send(rest)
+            except TimeoutError as error:
+                raise httpcore.WriteTimeout(str(error)) from error
+            except OSError as error:
+                raise httpcore.WriteError(str(error)) from error
+            rest = rest[sent:]
 
     def close(self) -> None:
         self._stream.close()
@@ -163,6 +177,8 @@ def _trusted() -> SSLContext:
 class _Client:
     """Connections of its own, for one exchange at a time. Of httpx only the engine: no cookies,
     which would go from one company's receiver to another's on the same host, and half the cost.
+
+    `idle_since` is on the monotonic clock.
     """
 
     def __init__(self, allowed: Sequence[Network]) -> None:
@@ -170,10 +186,11 @@ class _Client:
         self.pool = httpcore.ConnectionPool(
             ssl_context=_trusted(),
             max_connections=20,
-            max_keepalive_connections=10,
+            max_keepalive_connections=KEPT_CONNECTIONS,
             keepalive_expiry=KEEP_ALIVE_SECONDS,
             network_backend=self.backend,
         )
+        self.idle_since = time.monotonic()
 
 
 _clients: deque[_Client] = deque()
@@ -192,7 +209,24 @@ def _client(allowed: Sequence[Network]) -> Iterator[_Client]:
     try:
         yield held
     finally:
+        held.idle_since = time.monotonic()
         _clients.append(held)
+        _close_idle(held.idle_since)
+
+
+def _close_idle(now: float) -> None:
+    """Close the clients that nobody has used for long, and those beyond the number kept: their
+    connections would stay open, each in its pool, until it is used again.
+    """
+    while _clients:
+        try:
+            oldest = _clients.popleft()
+        except IndexError:  # another thread has it
+            return
+        if len(_clients) < KEPT_CLIENTS and now - oldest.idle_since <= KEEP_ALIVE_SECONDS:
+            _clients.appendleft(oldest)
+            return
+        oldest.pool.close()
 
 
 @lru_cache(maxsize=4096)

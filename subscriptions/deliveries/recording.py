@@ -4,7 +4,8 @@ transaction.
 Guarded by generation and attempt: who lost the lease records the try, but decides nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -36,9 +37,10 @@ UPDATE event_system_delivery d
 SET status = mine.status, error = mine.error,
     -- Queued is what was not tried: it does not count, and comes when it is its turn.
     attempts = d.attempts - CASE mine.status WHEN 'queued' THEN 1 ELSE 0 END,
-    slot_at = CASE mine.status WHEN 'queued' THEN clock_timestamp() + mine.delay END,
+    -- The statement's time: those of a batch are due in the same moment.
+    slot_at = CASE mine.status WHEN 'queued' THEN statement_timestamp() + mine.delay END,
     due_at = CASE WHEN mine.status IN ('retrying', 'queued')
-        THEN clock_timestamp() + mine.delay END,
+        THEN statement_timestamp() + mine.delay END,
     finished_at = CASE WHEN mine.status IN ('retrying', 'queued')
         THEN NULL ELSE clock_timestamp() END
 FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
@@ -66,26 +68,34 @@ SET status = %s, attempts = d.attempts - 1, error = %s, due_at = clock_timestamp
 FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
 """
 
+# Of those that failed now, or whose breaker has something to forget; all of them locked at once, in
+# the order of their ids. `ON CONFLICT` locks a row that is there, and makes one that is not.
 LOAD_BREAKERS = """
-SELECT subscription_id, failures, failing_since, openings, open_until, probe_id, clock_timestamp()
-FROM event_system_gate WHERE subscription_id = ANY (%s) ORDER BY subscription_id FOR UPDATE
+INSERT INTO event_system_gate AS g (subscription_id)
+SELECT s.id FROM (
+    SELECT unnest(%s::bigint[]) AS id
+    UNION
+    SELECT subscription_id FROM event_system_gate
+    WHERE subscription_id = ANY (%s) AND (failures > 0 OR open_until IS NOT NULL)
+) AS s ORDER BY s.id
+ON CONFLICT (subscription_id) DO UPDATE SET failures = g.failures
+RETURNING subscription_id, failures, failing_since, openings, open_until, probe_id,
+    clock_timestamp()
 """
 
-SAVE_BREAKER = """
-INSERT INTO event_system_gate AS g
-    (subscription_id, failures, failing_since, openings, open_until, probe_id)
-VALUES (%s, %s, %s, %s, %s, %s)
-ON CONFLICT (subscription_id) DO UPDATE SET failures = EXCLUDED.failures,
-    failing_since = EXCLUDED.failing_since, openings = EXCLUDED.openings,
-    open_until = EXCLUDED.open_until, probe_id = EXCLUDED.probe_id
+SAVE_BREAKERS = """
+UPDATE event_system_gate g
+SET failures = b.failures, failing_since = b.failing_since, openings = b.openings,
+    open_until = b.open_until, probe_id = b.probe_id
+FROM unnest(%s::bigint[], %s::integer[], %s::timestamptz[], %s::integer[], %s::timestamptz[],
+        %s::bigint[])
+    AS b (subscription_id, failures, failing_since, openings, open_until, probe_id)
+WHERE g.subscription_id = b.subscription_id
 """
 
-# Of those whose tries all succeeded. Nothing is written where nothing had failed.
-CLOSE_BREAKERS = """
-UPDATE event_system_gate
-SET failures = 0, failing_since = NULL, openings = 0, open_until = NULL, probe_id = NULL
-WHERE subscription_id = ANY (%s) AND (failures > 0 OR open_until IS NOT NULL)
-"""
+
+# The new status, the error, and how long it waits for the next try.
+Verdict = tuple[Status, str, timedelta]
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Done:
     def is_delivered(self) -> bool:
         return self.outcome.is_delivered
 
-    def verdict(self) -> tuple[Status, str, timedelta]:
+    def verdict(self) -> Verdict:
         """Return the delivery's new status, its error, and how long it waits for the next try."""
         outcome, subscription = self.outcome, self.definition.subscription
         if outcome.is_delivered:
@@ -144,7 +154,7 @@ def record(done: Sequence[Done]) -> list[int]:
     """Write down how the tries ended; return the ids that waited for them and may go now."""
     if not done:
         return []
-    verdicts = [one.verdict() for one in done]
+    verdicts = _verdicts(done)
     known = {one.claim.subscription_id: one.definition for one in done}
     with transaction.atomic():
         lock_records((one.claim.subscription_id, one.claim.record_key) for one in done)
@@ -169,6 +179,18 @@ def record(done: Sequence[Done]) -> list[int]:
     return promoted
 
 
+def _verdicts(done: Sequence[Done]) -> list[Verdict]:
+    """Return the verdict on each; what failed as one batch comes again as one, at the same time."""
+    delays: dict[int, timedelta] = {}
+    found = []
+    for one in done:
+        status, error, delay = one.verdict()
+        if status == Status.RETRYING and one.claim.batch_id is not None:
+            delay = delays.setdefault(one.claim.batch_id, delay)
+        found.append((status, error, delay))
+    return found
+
+
 def _disable(subscription_id: int, *, reason: str) -> None:
     """Switch it off if that can be done at once: what was recorded must not be recorded again."""
     try:
@@ -177,9 +199,7 @@ def _disable(subscription_id: int, *, reason: str) -> None:
         log.warning("subscription_not_disabled", subscription=subscription_id, error=str(error))
 
 
-def _record(
-    done: Sequence[Done], verdicts: Sequence[tuple[Status, str, timedelta]]
-) -> frozenset[int]:
+def _record(done: Sequence[Done], verdicts: Sequence[Verdict]) -> frozenset[int]:
     found = fetch_prepared(
         RECORD,
         [
@@ -218,49 +238,65 @@ def _note(done: Sequence[Done]) -> list[int]:
     """Carry the tries into the breakers. What only this event's data caused is no sign of health
     or illness of the receiver. Returns the subscriptions that have failed for too long.
     """
-    tried = [one for one in done if not one.outcome.is_postponed]
-    telling = [one for one in tried if one.is_delivered or not one.outcome.permanent]
+    telling = [
+        one
+        for one in done
+        if not one.outcome.is_postponed and (one.is_delivered or not one.outcome.permanent)
+    ]
     failing = {one.claim.subscription_id for one in telling if not one.is_delivered}
-    well = sorted({one.claim.subscription_id for one in telling} - failing)
-    if well:
-        execute(CLOSE_BREAKERS, [well])
-    return _note_failures(sorted(failing), sorted(telling, key=lambda one: one.ended))
-
-
-def _note_failures(failing: Sequence[int], telling: Sequence[Done]) -> list[int]:
-    if not failing:
+    well = {one.claim.subscription_id for one in telling} - failing
+    if not telling:
         return []
-    hopeless = []
-    breakers, now = _breakers(failing)
-    for pk in failing:
-        before = breaker = breakers.get(pk, Breaker())
-        for one in telling:
-            if one.claim.subscription_id == pk:
-                breaker = breaker.after(one.is_delivered, one.claim.id, now=now)
-        _save(pk, breaker)
-        if breaker.openings > before.openings:
+    breakers, now = _breakers(failing, well)
+    exchanges = _exchanges(telling)
+    after = {
+        pk: Breaker() if pk in well else _after(breaker, exchanges[pk], now=now)
+        for pk, breaker in breakers.items()
+    }
+    _save(after)
+    for pk, breaker in after.items():
+        if breaker.openings > breakers[pk].openings:
             log.warning("breaker_opened", subscription=pk, failures=breaker.failures)
-        if breaker.is_hopeless(now=now):
-            hopeless.append(pk)
-    return hopeless
+    return [pk for pk, breaker in after.items() if breaker.is_hopeless(now=now)]
 
 
-def _breakers(failing: Sequence[int]) -> tuple[Mapping[int, Breaker], datetime]:
-    found = fetch_prepared(LOAD_BREAKERS, [list(failing)])
+def _exchanges(telling: Sequence[Done]) -> dict[int, list[list[Done]]]:
+    """Return the tries by subscription and exchange, in their order: a batch went out as one."""
+    found: defaultdict[int, dict[tuple[int, bool], list[Done]]] = defaultdict(dict)
+    for one in sorted(telling, key=lambda one: one.ended):
+        key = (one.claim.batch_id or -one.claim.id, one.is_delivered)
+        found[one.claim.subscription_id].setdefault(key, []).append(one)
+    return {pk: list(exchanges.values()) for pk, exchanges in found.items()}
+
+
+def _after(breaker: Breaker, exchanges: Sequence[Sequence[Done]], *, now: datetime) -> Breaker:
+    for mates in exchanges:
+        ids = [one.claim.id for one in mates]
+        told = breaker.probe_id if breaker.probe_id in ids else ids[0]
+        breaker = breaker.after(mates[0].is_delivered, told, now=now)
+    return breaker
+
+
+def _breakers(failing: Iterable[int], well: Iterable[int]) -> tuple[dict[int, Breaker], datetime]:
+    """Lock and return the breakers that these tries tell something about. One query."""
+    found = fetch_prepared(LOAD_BREAKERS, [sorted(failing), sorted(well)])
     now = found[0][6] if found else datetime.now(tz=UTC)
     return {row[0]: Breaker(*row[1:6]) for row in found}, now
 
 
-def _save(subscription_id: int, breaker: Breaker) -> None:
+def _save(breakers: Mapping[int, Breaker]) -> None:
+    if not breakers:
+        return
+    rows = breakers.values()
     execute(
-        SAVE_BREAKER,
+        SAVE_BREAKERS,
         [
-            subscription_id,
-            breaker.failures,
-            breaker.failing_since,
-            breaker.openings,
-            breaker.open_until,
-            breaker.probe_id,
+            list(breakers),
+            [one.failures for one in rows],
+            [one.failing_since for one in rows],
+            [one.openings for one in rows],
+            [one.open_until for one in rows],
+            [one.probe_id for one in rows],
         ],
     )
 

@@ -650,6 +650,21 @@ def test_a_batch_is_one_request_and_stays_together_over_tries(
     assert by_status() == {"delivered": 5}
 
 
+def test_a_failed_batch_counts_once_and_is_due_as_one(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], receiver: Receiver
+) -> None:
+    settle(batch_size=5, backoff={"base": 10})  # with jitter
+    for pk in range(5):
+        change(sql, pk, "a")
+    receiver.answers = [500]
+
+    delivery.deliver(relay())
+
+    assert by_status() == {"retrying": 5}
+    assert Delivery.objects.values("due_at").distinct().count() == 1
+    assert Gate.objects.get().failures == 1
+
+
 # Webhooks -----------------------------------------------------------------------------------------
 
 

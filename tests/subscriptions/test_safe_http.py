@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from subscriptions import safe_http
 from subscriptions.addresses import is_allowed
 from subscriptions.errors import UnsafeAddress
 from subscriptions.safe_http import ExchangeFailed, send
@@ -199,6 +201,18 @@ def drips(client: socket.socket) -> None:
         stop.wait(0.01)
 
 
+def reads_slowly(client: socket.socket) -> None:
+    """Take the request in sips, each in time for a limit on single writes; then answer."""
+    pause = threading.Event()
+    for _ in range(60):
+        if not client.recv(200_000):
+            return
+        pause.wait(0.05)
+    while len(client.recv(2_000_000)) > 100_000:
+        pass
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
 def endless(client: socket.socket) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
@@ -220,6 +234,37 @@ def test_the_deadline_covers_the_whole_exchange(
             allowed=LOCAL,
             seconds=0.3,
         )
+
+
+def test_the_deadline_covers_a_receiver_that_reads_slowly(serve: Serve) -> None:
+    port = serve(reads_slowly)
+
+    with pytest.raises(ExchangeFailed, match="Timeout"):
+        send(
+            "POST",
+            f"http://127.0.0.1:{port}/",
+            headers={},
+            content=b"x" * 30_000_000,
+            allowed=LOCAL,
+            seconds=0.5,
+        )
+
+
+def test_idle_clients_beyond_some_are_closed(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
+    monkeypatch.setattr(safe_http, "KEPT_CLIENTS", 2)
+    server = HTTPServer(threaded=True)
+    together = threading.Barrier(5)
+    server.expect_request("/").respond_with_handler(
+        lambda request: Response(str(together.wait(10)))
+    )
+
+    with server, ThreadPoolExecutor(5) as threads:
+        for _ in range(5):
+            threads.submit(
+                send, "POST", server.url_for("/"), headers={}, content=b"", allowed=LOCAL
+            )
+
+    assert len(safe_http._clients) <= 2
 
 
 def test_an_endless_answer_is_read_no_further_than_the_limit(serve: Serve) -> None:
