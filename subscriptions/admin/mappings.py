@@ -33,7 +33,8 @@ class ExternalMappingAdmin(RecordedOfCompany):
     large = ("pending_payload",)
     actions = ("send_records_again",)
     fields = (
-        *("status", "last_error", "company", "entity", "record_id", "provider", "tenant_id"),
+        *("status", "last_error", "company", "entity", "table", "record_id", "provider"),
+        "tenant_id",
         *("external_id", "last_synced_at", "delivery", "created_at", "updated_at"),
     )
 
@@ -82,6 +83,13 @@ class ExternalConnectionAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc] 
         rows: QuerySet[ExternalConnection] = super().get_queryset(request)
         return rows.defer("access_token", "refresh_token")
 
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)  # a class of its own
+        form.company_fixed = company_of(request) if obj is None else None
+        return form
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = ["company", "provider", "tenant_id"]
         if obj is None and company_of(request) is not None:
@@ -99,5 +107,9 @@ class ExternalConnectionAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc] 
         if not change and (own := company_of(request)) is not None:
             company = own
         obj.pk = connect(
-            company=company, provider=obj.provider, tenant_id=obj.tenant_id, **tokens
+            company=company,
+            provider=obj.provider,
+            tenant_id=obj.tenant_id,
+            over=change,
+            **tokens,
         ).pk

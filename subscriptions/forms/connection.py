@@ -1,7 +1,7 @@
 """The form for a company's connection to an accounting provider."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from unfold.widgets import (
@@ -11,7 +11,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from subscriptions.handlers.sync.connecting import InvalidConnection, check_connection
+from subscriptions.handlers.sync.connecting import (
+    InvalidConnection,
+    check_connection,
+    connected_already,
+)
 from subscriptions.handlers.sync.shipped import PROVIDERS
 from subscriptions.models import ExternalConnection
 
@@ -21,6 +25,10 @@ def _secret() -> UnfoldAdminPasswordWidget:
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """`company_fixed` is the company of staff that belong to one."""
+
+    company_fixed: ClassVar[str | None] = None
+
     provider = forms.ChoiceField(
         choices=[(name, kind.title) for name, kind in sorted(PROVIDERS.items())],
         widget=UnfoldAdminSelectWidget,
@@ -57,9 +65,13 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in t
         super().clean()
         if not self.errors and "new_refresh_token" in self.cleaned_data:
             data = {**vars(self.instance), **self.cleaned_data}
+            company = self.company_fixed or data.get("company") or None
+            rows = ExternalConnection.objects.filter(company=company, provider=data["provider"])
+            if self.instance.pk is None and rows.exists():
+                self.add_error(None, connected_already(company, data["provider"]))
             try:
                 check_connection(
-                    company=data.get("company") or None,
+                    company=company,
                     provider=data["provider"],
                     tenant_id=data["tenant_id"],
                     refresh_token=data["new_refresh_token"],

@@ -58,6 +58,11 @@ class Item:
         """An id that stays the same over retries and replays of this delivery."""
         return f"msg_{self.event.id}_{self.subscription_id}"
 
+    @property
+    def is_example(self) -> bool:
+        """Whether the test button made it: there is no delivery, and maybe no such event."""
+        return self.delivery_id < 1
+
 
 @dataclass(frozen=True)
 class Outcome:

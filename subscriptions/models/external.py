@@ -55,7 +55,8 @@ class ExternalMapping(models.Model):
 
     `synced_hash` stands for what the provider surely holds; it is empty while that is not known.
     `pending_key` and `pending_payload` are a creation whose answer is not known yet. `slot_at` is
-    this record's place in the provider's rate, `busy_until` the end of a worker's turn.
+    this record's place in the provider's rate, `busy_until` the end of a worker's turn and the
+    token of it: who does not hold it any more writes nothing.
     """
 
     class Status(models.TextChoices):
@@ -68,6 +69,7 @@ class ExternalMapping(models.Model):
     company = models.TextField(null=True)
     provider = models.TextField()
     entity = models.TextField()
+    table = models.TextField(default="")
     record_id = models.TextField()
     tenant_id = models.TextField(default="")
     external_id = models.TextField(null=True)
@@ -91,12 +93,12 @@ class ExternalMapping(models.Model):
         db_table = "event_system_external_mapping"
         constraints = [
             models.UniqueConstraint(
-                fields=["company", "provider", "entity", "record_id"],
+                fields=["company", "provider", "entity", "table", "record_id"],
                 name="unique_external_mapping_per_record",
                 nulls_distinct=False,
             ),
             models.UniqueConstraint(
-                fields=["company", "provider", "entity", "external_id"],
+                fields=["company", "provider", "tenant_id", "entity", "external_id"],
                 name="unique_external_id_per_entity",
                 nulls_distinct=False,
                 condition=models.Q(external_id__isnull=False),

@@ -1,12 +1,14 @@
 """What a subscription of SYNC says."""
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.contract import HandlerConfig
-from subscriptions.handlers.sync.fields import NAME
+from subscriptions.handlers.sync.fields import DEFAULT_COLUMNS, NAME, entity_of_table
 from subscriptions.handlers.sync.shipped import PROVIDERS
 
 Column = Annotated[str, Field(min_length=1)]
@@ -52,3 +54,35 @@ class SyncConfig(HandlerConfig):
         if NAME not in given:
             raise PydanticCustomError("fields", "fields: one column must be for 'name'")
         return self
+
+
+def check_fields(config: SyncConfig, *, table: str | None, columns: Collection[str]) -> None:
+    """Refuse, by InvalidSubscription, a table that is no entity's, and columns it does not have.
+
+    Columns that are excluded from its events do not count: nobody is told of their changes.
+    """
+    if table is None:
+        raise InvalidSubscription("table", "SYNC goes by rows: name a table")
+    entity = config.entity or entity_of_table(table)
+    if entity is None:
+        raise InvalidSubscription(
+            "config.entity",
+            f"the name {table!r} does not say what its records are: must be 'customer' or"
+            " 'supplier'",
+        )
+    there = f"there are: {', '.join(sorted(columns))}"
+    if config.fields is None:
+        if not any(name in columns for name in DEFAULT_COLUMNS[NAME]):
+            usual = ", ".join(DEFAULT_COLUMNS[NAME])
+            raise InvalidSubscription(
+                "config.fields", f"must say which column is the name: none of {usual} is; {there}"
+            )
+        return
+    if missing := sorted(set(config.fields) - set(columns)):
+        raise InvalidSubscription("config.fields", f"there is no {', '.join(missing)}; {there}")
+    allowed = PROVIDERS[config.provider].entities[entity]
+    if unknown := sorted(set(config.fields.values()) - allowed):
+        raise InvalidSubscription(
+            "config.fields",
+            f"a {entity} has no {', '.join(unknown)} there; it takes: {', '.join(sorted(allowed))}",
+        )

@@ -3,6 +3,7 @@ open.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from django.db.models.functions import Now
 
@@ -25,12 +26,14 @@ def connect(
     refresh_token: str,
     access_token: str = "",
     expires_in: timedelta = timedelta(),
+    over: bool = True,
 ) -> ExternalConnection:
     """Store a company's tokens, over those there were; without an access token the first call gets
     one.
 
-    `tenant_id` is Xero's tenant id or QuickBooks' realm id. Another one than before makes the
-    company's records unknown there: each is created or linked anew. Raises InvalidConnection.
+    With `over` False a connection that is there already is left as it is, and refused. `tenant_id`
+    is Xero's tenant id or QuickBooks' realm id. Another one than before makes the company's records
+    unknown there: each is created or linked anew. Raises InvalidConnection.
     """
     check_connection(
         company=company,
@@ -49,10 +52,21 @@ def connect(
         "connected_at": Now(),
         "blocked_until": None,
     }
-    row, _ = ExternalConnection.objects.update_or_create(
-        company=company, provider=provider, defaults=values
-    )
+    whose: dict[str, Any] = {"company": company, "provider": provider}
+    if over:
+        row, _ = ExternalConnection.objects.update_or_create(**whose, defaults=values)
+        return row
+    row, is_new = ExternalConnection.objects.get_or_create(**whose, defaults=values)
+    if not is_new:
+        raise InvalidConnection(connected_already(company, provider))
     return row
+
+
+def connected_already(company: str | None, provider: str) -> str:
+    return (
+        f"{company or 'the platform'} is connected to {PROVIDERS[provider].title} already: open"
+        " that connection and give it the new tokens there"
+    )
 
 
 def check_connection(

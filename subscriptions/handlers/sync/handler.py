@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from subscriptions.handlers.contract import (
     handler,
 )
 from subscriptions.handlers.sync import records
-from subscriptions.handlers.sync.config import SyncConfig
+from subscriptions.handlers.sync.config import SyncConfig, check_fields
 from subscriptions.handlers.sync.errors import (
     Busy,
     NotConnected,
@@ -27,6 +27,7 @@ from subscriptions.handlers.sync.errors import (
     SyncFailed,
 )
 from subscriptions.handlers.sync.fields import entity_of_table, parts_of
+from subscriptions.handlers.sync.providers import Payload, Provider
 from subscriptions.handlers.sync.pushing import Push
 from subscriptions.handlers.sync.session import Session
 from subscriptions.handlers.sync.shipped import PROVIDERS
@@ -61,23 +62,28 @@ class SyncHandler(Handler):
                 f" {provider.name.upper()}_CLIENT_ID and {provider.name.upper()}_CLIENT_SECRET",
             )
 
+    def check_columns(
+        self, config: SyncConfig, *, table: str | None, columns: Collection[str] | None
+    ) -> None:
+        check_fields(config, table=table, columns=columns or ())
+
     def preview(self, item: Item) -> Preview:
         """Show what the event's row would become; the worker pushes the row as it is by then."""
         provider = PROVIDERS[item.config.provider]
         try:
             _, record_id, entity = _source(item)
-            row = item.event.document
-            if not isinstance(row, dict):
-                raise Refused("the event holds no row")
-            parts = parts_of(row, item.config.fields, provider.entities[entity])
+            payload = _example_payload(item, entity)
         except SyncFailed as error:
             return Preview(f"Nothing is pushed to {provider.title}: {error}")
         does = "Archive" if item.event.operation == Operation.DELETE else "Push"
-        body = json.dumps(provider.payload(entity, parts), ensure_ascii=False, indent=2)
+        body = json.dumps(payload, ensure_ascii=False, indent=2)
         return Preview(f"{does} {entity} {_key_text(record_id)} at {provider.title}", body=body)
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
-        """Push each record once, as it is now, however many of the batch's events are about it."""
+        """Push each record once, as it is now, however many of the batch's events are about it.
+
+        An example of the test button is looked up at the provider, and nothing is written.
+        """
         halted: dict[tuple[str | None, str], SyncFailed] = {}
         try:
             for items in _by_record(batch):
@@ -108,7 +114,7 @@ def _try(item: Item) -> str | SyncFailed:
     if not _room.acquire(timeout=ROOM_SECONDS):
         return Busy("this worker has enough to send", retry_after=timedelta(seconds=ROOM_SECONDS))
     try:
-        return _push(item)
+        return _look_up(item) if item.is_example else _push(item)
     except SyncFailed as failure:
         return failure
     except DatabaseError as error:
@@ -126,12 +132,20 @@ def _outcome(item: Item, result: str | SyncFailed, duration: timedelta) -> Outco
     return Outcome.failed(
         item,
         str(result),
-        permanent=result.permanent,
+        permanent=result.permanent or _is_its_own(item, result),
         retry_after=result.retry_after,
         status_code=result.status_code,
         response=result.response,
         duration=duration,
     )
+
+
+def _is_its_own(item: Item, result: SyncFailed) -> bool:
+    """Whether one company of a platform subscription is the trouble: it must not switch off the
+    others, and more tries connect nobody.
+    """
+    is_of_many = item.company is None and item.event.company is not None
+    return is_of_many and isinstance(result, NotConnected)
 
 
 def _company(item: Item) -> str | None:
@@ -146,15 +160,8 @@ def _push(item: Item) -> str:
     company = _company(item)
     table, record_id, entity = _source(item)
     provider = PROVIDERS[item.config.provider]
-    rows = ExternalConnection.objects.filter(company=company, provider=provider.name)
-    row = rows.only("tenant_id").first()
-    if row is None:
-        raise NotConnected(
-            f"{company or 'the platform'} is not connected to {provider.title}: somebody who may"
-            f" manage its account there must, then `manage.py connect_provider {provider.name}`"
-            " stores the tokens"
-        )
-    target = Target(company, provider.name, entity, _key_text(record_id))
+    row = _connection(company, provider)
+    target = Target(company, provider.name, entity, table, _key_text(record_id))
     held = turn(
         target,
         tenant_id=row.tenant_id,
@@ -170,6 +177,38 @@ def _push(item: Item) -> str:
         if item.event.operation == Operation.DELETE:
             return push.archive()
         return "the record is gone: its DELETE archives it, where it is subscribed to"
+
+
+def _connection(company: str | None, provider: Provider) -> ExternalConnection:
+    rows = ExternalConnection.objects.filter(company=company, provider=provider.name)
+    row = rows.only("tenant_id").first()
+    if row is None:
+        raise NotConnected(
+            f"{company or 'the platform'} is not connected to {provider.title}: somebody who may"
+            f" manage its account there must, then `manage.py connect_provider {provider.name}`"
+            " stores the tokens"
+        )
+    return row
+
+
+def _example_payload(item: Item, entity: str) -> Payload:
+    """Return what the event's own row becomes; raises Refused."""
+    provider = PROVIDERS[item.config.provider]
+    row = item.event.document
+    if not isinstance(row, dict):
+        raise Refused("the event holds no row")
+    return provider.payload(entity, parts_of(row, item.config.fields, provider.entities[entity]))
+
+
+def _look_up(item: Item) -> str:
+    """Ask the provider for the example's name, at its pace; return what was found."""
+    _, _, entity = _source(item)
+    provider = PROVIDERS[item.config.provider]
+    payload = _example_payload(item, entity)
+    session = Session(_connection(_company(item), provider), provider, place=None)
+    found = provider.find(session, entity, payload)
+    there = f"has this {entity}, {found.id}" if found else f"has no {entity} of this name"
+    return f"an example: nothing was pushed; {provider.title} answers, and {there}"
 
 
 def _source(item: Item) -> tuple[str, Any, str]:

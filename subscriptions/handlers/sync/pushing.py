@@ -4,6 +4,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,15 +46,30 @@ class Push:
         )
         digest = _digest(payload)
         is_archived = mapping.status == Status.ARCHIVED
-        restoring = self.provider.restoring if is_archived else {}
-        if mapping.external_id is None or restoring is None:
+        if is_archived and self.provider.restoring is None:
+            note(mapping, external_id=None, external_version="")
+        if mapping.external_id is None or mapping.pending_key is not None:
             return self._create(payload, digest)
         # Also what keeps an echo of the provider's own data from going back to it.
         if mapping.synced_hash == digest and not is_archived:
             self._settle(Status.SYNCED)
             return f"unchanged {mapping.external_id}"
-        self._update({**payload, **restoring}, digest)
+        restoring = self.provider.restoring if is_archived else {}
+        try:
+            self._update({**payload, **(restoring or {})}, digest)
+        except NotFound:
+            return self._replace(payload, digest)
         return f"updated {mapping.external_id}"
+
+    def _replace(self, payload: Payload, digest: str) -> str:
+        """Bring back what was removed at the provider, by hand; what is not to be found is made
+        anew. The old id is kept until there is a new one: the provider's answer may be wrong.
+        """
+        if self.provider.restoring is not None:
+            with suppress(NotFound):
+                self._update({**payload, **self.provider.restoring}, digest)
+                return f"restored {self.mapping.external_id}"
+        return self._create(payload, digest)
 
     def archive(self) -> str:
         """Archive the provider's record of a row that is gone."""
@@ -156,21 +172,22 @@ class Push:
 
     def _taken(self, known: External) -> Refused:
         mapping = self.mapping
-        mapping.refresh_from_db()
         note(mapping, pending_key=None, pending_payload=None)
         other = (
             ExternalMapping.objects.filter(
                 company=mapping.company,
                 provider=mapping.provider,
+                tenant_id=self.session.tenant_id,
                 entity=mapping.entity,
                 external_id=known.id,
             )
-            .values_list("record_id", flat=True)
+            .values_list("table", "record_id")
             .first()
         )
+        whose = f"record {other[1]} of {other[0]}" if other else "another record"
         return Refused(
             f"{self.provider.title} has one {mapping.entity} of this name, {known.id}, and it is"
-            f" record {other} already: give one of the two another name"
+            f" {whose} already: give one of the two another name"
         )
 
     def _update(self, payload: Payload, digest: str) -> None:

@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.db.models import Q
+from django.db.models.functions import Now
+
 from subscriptions.deliveries.replaying import replay
 from subscriptions.errors import SubscriptionsError
 from subscriptions.models import ExternalMapping
@@ -24,15 +27,16 @@ class Resent:
 def send_again(mapping_ids: Sequence[int]) -> Resent:
     """Push records as they are now, also what the provider seems to hold already.
 
-    The worker does it: this makes their last deliveries pending.
+    The worker does it: this makes their last deliveries pending. A record that is being sent right
+    now is left alone: what that push ends with would stand for this one.
     """
-    mappings = ExternalMapping.objects.filter(pk__in=mapping_ids)
-    mappings.update(synced_hash="")
     by_subscription: defaultdict[int, list[int]] = defaultdict(list)
     result = Resent()
-    for subscription_id, delivery_id in mappings.values_list("subscription_id", "delivery_id"):
-        if subscription_id is not None and delivery_id is not None:
-            by_subscription[subscription_id].append(delivery_id)
+    for mapping in ExternalMapping.objects.filter(pk__in=mapping_ids):
+        if not _forget(mapping):
+            result.refuse("some are being sent right now: look at them again in a moment")
+        elif mapping.subscription_id is not None and mapping.delivery_id is not None:
+            by_subscription[mapping.subscription_id].append(mapping.delivery_id)
     for subscription_id, delivery_ids in by_subscription.items():
         try:
             replayed = replay(subscription_id, delivery_ids=delivery_ids, again=True)
@@ -46,3 +50,16 @@ def send_again(mapping_ids: Sequence[int]) -> Resent:
                 " of the row sends it"
             )
     return result
+
+
+def _forget(mapping: ExternalMapping) -> bool:
+    """Forget what the provider holds, between two pushes; return whether that was possible.
+
+    A worker whose turn ran out may come back yet: it loses it for good.
+    """
+    free = ExternalMapping.objects.filter(
+        Q(busy_until__isnull=True) | Q(busy_until__lt=Now()),
+        pk=mapping.pk,
+        delivery_id=mapping.delivery_id,
+    )
+    return bool(free.update(synced_hash="", busy_until=None))

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from subscriptions.handlers.sync.errors import Busy, SyncFailed, Throttled
@@ -23,6 +24,7 @@ class Target:
     company: str | None
     provider: str
     entity: str
+    table: str
     record_id: str
 
 
@@ -32,11 +34,11 @@ def turn(
 ) -> Iterator[ExternalMapping]:
     """Hold the record's mapping, made if need be; a failure in the turn is noted in it.
 
-    Raises Busy if another worker holds it.
+    Raises Busy if another worker holds it, or took it when the time of the turn was over.
     """
     rows = ExternalMapping.objects.filter(**vars(target))
-    values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
-    if not rows.exists():
+    if not rows.exists() and not _adopt(target):
+        values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
         ExternalMapping.objects.bulk_create(
             [ExternalMapping(**vars(target), **values)], ignore_conflicts=True
         )
@@ -58,14 +60,33 @@ def turn(
         _note_failure(mapping, error)
         raise
     finally:
-        note(mapping, busy_until=None)
+        _held(mapping).update(busy_until=None, updated_at=Now())
 
 
 def note(mapping: ExternalMapping, **values: object) -> None:
-    """Write down some columns of the mapping, here and in the database."""
+    """Write down some columns of the mapping, here and in the database.
+
+    Raises Busy if the turn was over and another worker has, or had, the next.
+    """
+    if not _held(mapping).update(**values, updated_at=Now()):
+        raise Busy("another worker has taken this record over", retry_after=COME_AGAIN)
     for name, value in values.items():
         setattr(mapping, name, value)
-    ExternalMapping.objects.filter(pk=mapping.pk).update(**values, updated_at=Now())
+
+
+def _held(mapping: ExternalMapping) -> QuerySet[ExternalMapping]:
+    """Return the row while the turn is this worker's: the next one's ends later."""
+    return ExternalMapping.objects.filter(pk=mapping.pk, busy_until=mapping.busy_until)
+
+
+def _adopt(target: Target) -> bool:
+    """Take over the mapping from when tables were not noted, if there is one."""
+    unnamed = ExternalMapping.objects.filter(**{**vars(target), "table": ""})
+    try:
+        with transaction.atomic():
+            return bool(unnamed.update(table=target.table))
+    except IntegrityError:  # another worker has just made or adopted one
+        return True
 
 
 def _forget(mapping: ExternalMapping, tenant_id: str) -> None:
@@ -83,6 +104,8 @@ def _forget(mapping: ExternalMapping, tenant_id: str) -> None:
 
 
 def _note_failure(mapping: ExternalMapping, error: SyncFailed) -> None:
+    if isinstance(error, Busy):  # the turn is over
+        return
     if isinstance(error, Throttled):
         # Nothing is wrong with the record: it keeps its status, and the place that it was given.
         note(mapping, slot_at=error.place)

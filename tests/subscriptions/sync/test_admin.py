@@ -146,6 +146,21 @@ def test_a_connection_is_made_and_its_tokens_never_show(operator: Client) -> Non
     )
 
 
+def test_the_add_form_changes_no_connection_that_is_there(
+    operator: Client, client: Client, connected: Callable[..., ExternalConnection]
+) -> None:
+    connected("acme", tenant_id="first")
+    given = {"provider": "xero", "tenant_id": "second", "new_refresh_token": "r"}
+
+    page = operator.post(reverse(ADD), {**given, "company": "acme"}).content.decode()
+    client.force_login(staff_of("acme"))
+    own = client.post(reverse(ADD), given).content.decode()
+
+    for said in (page, own):
+        assert "acme is connected to Xero already: open that connection" in said
+    assert ExternalConnection.objects.get().tenant_id == "first"
+
+
 def test_staff_of_a_company_see_and_connect_their_own_only(
     client: Client, connected: Callable[..., ExternalConnection]
 ) -> None:

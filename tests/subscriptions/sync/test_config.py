@@ -10,13 +10,13 @@ from subscriptions.errors import InvalidSubscription
 from subscriptions.examples import of_delivery
 from subscriptions.handlers.configs import config_schema
 from subscriptions.handlers.contract import handler_named
-from subscriptions.models import Delivery, ExternalConnection
+from subscriptions.models import Delivery, ExternalConnection, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from subscriptions.services import create_subscription
 from subscriptions.validation import parse_config
 from tests.subscriptions.conftest import Sql
-from tests.subscriptions.sync.fakes import FakeXero
+from tests.subscriptions.sync.fakes import FakeQuickBooks, FakeXero
 
 
 def subscribe_to(table: str, **config: Any) -> None:
@@ -68,15 +68,56 @@ def test_a_table_whose_name_says_no_entity_needs_one(
     connected()
     make_table("party", "id int PRIMARY KEY, company text, name text")
     sql("SELECT attach_event_trigger('party', company => 'company')")
-    subscribe_to("party", provider="xero")
-    sql("INSERT INTO party VALUES (1, 'acme', 'Ada')")
-
-    assert run() == 0
-    assert "set config.entity to 'customer' or 'supplier'" in Delivery.objects.get().error
+    with pytest.raises(InvalidSubscription, match=r"config\.entity: the name 'party' does not say"):
+        subscribe_to("party", provider="xero")
 
     subscribe_to("party", provider="xero", entity="customer")
-    sql("UPDATE party SET name = 'Bob'")
+    sql("INSERT INTO party VALUES (1, 'acme', 'Bob')")
     assert run() == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"fields": {"name": "name", "vat": "tax_number"}},
+            r"config\.fields: there is no vat; there are: city, company, email, id, name, phone$",
+        ),
+        (
+            {"provider": "quickbooks", "fields": {"name": "name", "city": "account_number"}},
+            r"config\.fields: a customer has no account_number there; it takes: city, ",
+        ),
+    ],
+)
+def test_columns_that_the_table_does_not_have_are_refused(
+    xero: FakeXero, quickbooks: FakeQuickBooks, customers: str, config: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidSubscription, match=said):
+        subscribe_to(customers, **{"provider": "xero", **config})
+
+
+def test_a_column_that_events_leave_out_is_refused_also_where_sql_names_it(
+    xero: FakeXero,
+    make_table: Callable[..., None],
+    subscribe: Callable[..., int],
+    sql: Sql,
+) -> None:
+    make_table("customer", "id int PRIMARY KEY, company text, secret text")
+    sql("SELECT attach_event_trigger('customer', company => 'company', exclude => '{secret}')")
+    with pytest.raises(InvalidSubscription, match="must say which column is the name: none of"):
+        subscribe_to("customer", provider="xero")
+    pk = subscribe(
+        table="customer",
+        handler_type="SYNC",
+        config='{"provider": "xero", "fields": {"secret": "name"}}',
+    )
+
+    router = Router()
+    router.refresh()
+    router.note_verdicts()
+
+    reason = Subscription.objects.get(pk=pk).invalid_reason
+    assert reason == "config.fields: there is no secret; there are: company, id"
 
 
 def test_the_preview_shows_what_would_be_pushed(

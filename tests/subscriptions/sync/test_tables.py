@@ -1,5 +1,7 @@
 """The tables of connections and mappings, as the models and the migration say."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,55 @@ def test_the_tables_have_the_models_columns(model: type[models.Model], sql: Sql)
 
 def test_the_migration_goes_back_and_forth() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        for script in ("0008_external_mapping.reverse", "0008_external_mapping"):
+        for script in (
+            "0010_external_identity.reverse",
+            "0008_external_mapping.reverse",
+            "0008_external_mapping",
+            "0010_external_identity",
+        ):
             cursor.execute((SCRIPTS / f"{script}.sql").read_text())
         transaction.set_rollback(True)
+
+
+def test_going_back_keeps_of_what_is_double_then_what_was_synced_last() -> None:
+    common = {"company": None, "provider": "xero", "entity": "customer"}
+    for table, record_id, tenant_id, external_id, day in [
+        ("a", "1", "t", "x", 2),
+        ("b", "1", "t", "y", 1),
+        ("a", "2", "old", "x", 1),
+    ]:
+        ExternalMapping.objects.create(
+            **common,
+            table=table,
+            record_id=record_id,
+            tenant_id=tenant_id,
+            external_id=external_id,
+            last_synced_at=datetime(2026, 1, day, tzinfo=UTC),
+        )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute((SCRIPTS / "0010_external_identity.reverse.sql").read_text())
+        cursor.execute("SELECT record_id, external_id FROM event_system_external_mapping")
+        kept = sorted(cursor.fetchall())
+        transaction.set_rollback(True)
+
+    assert kept == [("1", "x"), ("2", None)]
+
+
+def test_a_mapping_gets_the_table_of_its_subscription(
+    orders: str, subscribe: Callable[..., int]
+) -> None:
+    pk = subscribe(table=orders)
+    common = {"company": "acme", "provider": "xero", "entity": "customer", "table": "x"}
+    ExternalMapping.objects.create(**common, record_id="1", subscription_id=pk, delivery_id=0)
+    ExternalMapping.objects.create(**common, record_id="2", subscription_id=pk + 1, delivery_id=7)
+    with transaction.atomic(), connection.cursor() as cursor:
+        for script in ("0010_external_identity.reverse", "0010_external_identity"):
+            cursor.execute((SCRIPTS / f"{script}.sql").read_text())
+        rows = ExternalMapping.objects.order_by("record_id").values_list("table", "delivery_id")
+        found = list(rows)
+        transaction.set_rollback(True)
+
+    assert found == [(orders, None), ("", 7)]
 
 
 @pytest.mark.django_db
@@ -56,5 +104,6 @@ def test_a_record_and_an_external_id_have_one_row(
         ExternalMapping.objects.create(**common, **same)
 
     ExternalMapping.objects.create(**{**common, "company": "globex"}, **same)
+    ExternalMapping.objects.create(**common, table="other", tenant_id="other", **same)
     ExternalMapping.objects.create(**common, record_id="3")
     ExternalMapping.objects.create(**common, record_id="4")

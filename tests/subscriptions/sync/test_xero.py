@@ -168,7 +168,7 @@ def test_two_records_of_one_name_do_not_share_a_contact(
     states = dict(ExternalMapping.objects.values_list("record_id", "status"))
     assert states == {"c1": Status.SYNCED, "c2": Status.FAILED}
     error = mapping("c2").last_error
-    assert "it is record c1 already: give one of the two another name" in error
+    assert "it is record c1 of customer already: give one of the two another name" in error
     assert Delivery.objects.get(status="dead").error == error
 
 
