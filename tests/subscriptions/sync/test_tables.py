@@ -34,10 +34,10 @@ def test_the_tables_have_the_models_columns(model: type[models.Model], sql: Sql)
 def test_the_migration_goes_back_and_forth() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for script in (
-            "0010_external_identity.reverse",
+            "0011_external_identity.reverse",
             "0008_external_mapping.reverse",
             "0008_external_mapping",
-            "0010_external_identity",
+            "0011_external_identity",
         ):
             cursor.execute((SCRIPTS / f"{script}.sql").read_text())
         transaction.set_rollback(True)
@@ -59,7 +59,7 @@ def test_going_back_keeps_of_what_is_double_then_what_was_synced_last() -> None:
             last_synced_at=datetime(2026, 1, day, tzinfo=UTC),
         )
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute((SCRIPTS / "0010_external_identity.reverse.sql").read_text())
+        cursor.execute((SCRIPTS / "0011_external_identity.reverse.sql").read_text())
         cursor.execute("SELECT record_id, external_id FROM event_system_external_mapping")
         kept = sorted(cursor.fetchall())
         transaction.set_rollback(True)
@@ -75,7 +75,7 @@ def test_a_mapping_gets_the_table_of_its_subscription(
     ExternalMapping.objects.create(**common, record_id="1", subscription_id=pk, delivery_id=0)
     ExternalMapping.objects.create(**common, record_id="2", subscription_id=pk + 1, delivery_id=7)
     with transaction.atomic(), connection.cursor() as cursor:
-        for script in ("0010_external_identity.reverse", "0010_external_identity"):
+        for script in ("0011_external_identity.reverse", "0011_external_identity"):
             cursor.execute((SCRIPTS / f"{script}.sql").read_text())
         rows = ExternalMapping.objects.order_by("record_id").values_list("table", "delivery_id")
         found = list(rows)

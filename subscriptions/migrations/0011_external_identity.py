@@ -10,11 +10,11 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("subscriptions", "0009_search")]
+    dependencies = [("subscriptions", "0010_scheduled_event")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
-            database_operations=[sql_file(SQL, "0010_external_identity")],
+            database_operations=[sql_file(SQL, "0011_external_identity")],
             state_operations=[
                 migrations.RemoveConstraint(
                     "externalmapping", "unique_external_mapping_per_record"
