@@ -32,7 +32,8 @@ WHERE w.capture = 'statement'
 
 _EVENT_TRIGGERS = """
 SELECT array_agg(name ORDER BY name) FROM unnest(ARRAY[
-    'event_system_schema_altered', 'event_system_table_altered', 'event_system_table_dropped'
+    'event_system_schema_altered', 'event_system_table_altered', 'event_system_table_altering',
+    'event_system_table_dropped'
 ]) AS name
 WHERE NOT EXISTS (
     SELECT FROM pg_event_trigger e WHERE e.evtname = name AND e.evtenabled IN ('O', 'A'))

@@ -107,6 +107,7 @@ def test_the_capture_migrations_go_back_and_forth(
 
     with transaction.atomic(), connection.cursor() as cursor:
         for script in (
+            "capture/sql/0012_capture_hardening.reverse",
             "migrations/sql/0010_scheduled_event.reverse",
             "migrations/sql/0009_search.reverse",
             "capture/sql/0006_statement_bodies.reverse",
@@ -122,6 +123,39 @@ def test_the_capture_migrations_go_back_and_forth(
             "capture/sql/0006_altered_tables",
             "migrations/sql/0009_search",
             "migrations/sql/0010_scheduled_event",
+            *HARDENING,
         ):
             cursor.execute((ROOT / f"{script}.sql").read_text())
         transaction.set_rollback(True)
+
+
+HARDENING = [
+    "capture/sql/0012_capture_hardening",
+    "capture/sql/0012_subscription_guards",
+    "capture/sql/0012_bodies",
+    "capture/sql/0012_regenerate",
+]
+FUNCTIONS = """
+SELECT proname, pg_get_functiondef(oid) FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'event\\_system\\_%' ORDER BY oid
+"""
+
+
+def test_what_0012_replaced_comes_back_as_it_was(orders: str) -> None:
+    def run(scripts: list[str]) -> dict[str, str]:
+        for script in scripts:
+            cursor.execute((ROOT / f"{script}.sql").read_text())
+        cursor.execute(FUNCTIONS)
+        return dict(cursor.fetchall())
+
+    back = ["capture/sql/0012_capture_hardening.reverse"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(FUNCTIONS)
+        hardened = dict(cursor.fetchall())
+        before = run(back)
+        again = run(HARDENING)
+        after = run(back)
+        transaction.set_rollback(True)
+
+    assert again == hardened
+    assert after == before != hardened
