@@ -21,3 +21,18 @@ def handlers_have_queues(**kwargs: Any) -> list[CheckMessage]:
         for name, kind in registered().items()
         if kind.queue not in known
     ]
+
+
+@register()
+def event_queues_are_no_workers(**kwargs: Any) -> list[CheckMessage]:
+    """subscriptions.E002: a queue of INGEST_QUEUE_COMPANIES is read by ingest alone."""
+    taken = {queue.name for queue in settings.QUEUES if queue.consumed_by_worker}
+    return [
+        Error(
+            f"INGEST_QUEUE_COMPANIES names {name!r}, which workers consume",
+            hint="Give the company's events a queue of their own.",
+            id="subscriptions.E002",
+        )
+        for name in settings.INGEST_QUEUE_COMPANIES
+        if name in taken
+    ]

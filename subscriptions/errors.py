@@ -1,16 +1,20 @@
 """What can go wrong in the event system.
 
 SubscriptionsError
-├── ChangedMeanwhile        a subscription that others change faster than it can be checked
+├── BrokenContract          a payload that its type's declared model refuses
+├── CannotReplay            a dead letter that is decided, or that still cannot become an event
 ├── CannotSchedule          an event whose time or key cannot be: says what is allowed
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
+├── ChangedMeanwhile        a subscription that others change faster than it can be checked
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
+├── RefusedMessage          a message from outside that cannot become an event: its reason's code
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
 ├── ShardsInUse             relays of another number of shards still run
 ├── UnknownDelivery         an id that no delivery of the company has
 ├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
 ├── UnknownHandlerType      a type that no `@handler` declares
+├── UnknownEventVersion     a version that its type's declarations do not have
 ├── UnknownSubscription     an id that no subscription has (any more)
 └── UnsafeAddress           a URL that leads to a private or reserved address, or to none
 """
@@ -18,6 +22,18 @@ SubscriptionsError
 
 class SubscriptionsError(Exception):
     """The root of this app's errors."""
+
+
+class BrokenContract(SubscriptionsError):
+    """Say what of a payload its type's model refuses, never with the payload's own values."""
+
+    def __init__(self, name: str, version: int, problem: str) -> None:
+        super().__init__(f"{name} version {version}: {problem}")
+        self.problem = problem
+
+
+class CannotReplay(SubscriptionsError):
+    """Say why a dead letter is not replayed."""
 
 
 class CannotSchedule(SubscriptionsError):
@@ -40,6 +56,15 @@ class InvalidSubscription(SubscriptionsError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
         self.field = field
+        self.problem = problem
+
+
+class RefusedMessage(SubscriptionsError):
+    """Say why a message from outside cannot become an event; `reason` is a short code."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(f"{reason}: {problem}")
+        self.reason = reason
         self.problem = problem
 
 
@@ -72,6 +97,13 @@ class UnknownEventType(SubscriptionsError):
         declared = ", ".join(known) or "none"
         super().__init__(f"event type {name!r} is not declared by @event; declared: {declared}")
         self.name = name
+
+
+class UnknownEventVersion(SubscriptionsError):
+    def __init__(self, name: str, version: int, known: list[int]) -> None:
+        declared = ", ".join(map(str, known))
+        super().__init__(f"event type {name!r} has no version {version}; declared: {declared}")
+        self.version = version
 
 
 class UnknownHandlerType(SubscriptionsError):

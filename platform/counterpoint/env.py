@@ -62,6 +62,18 @@ def names(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 
 
+def pairs(name: str) -> dict[str, str]:
+    """Return comma-separated pairs such as a=1,b=2 as a mapping; unset or empty is {}."""
+    found: dict[str, str] = {}
+    for part in names(name):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and value):
+            raise SettingError(name, f"{part!r} is no pair such as name=value")
+        if found.setdefault(key, value) != value:
+            raise SettingError(name, f"{key!r} has two values, {found[key]!r} and {value!r}")
+    return found
+
+
 def url(name: str, *, schemes: tuple[str, ...], default: str | None = None) -> str:
     """Return a URL with one of the schemes and a host; without a default it must be set."""
     value = text(name, default)

@@ -4,11 +4,14 @@
 a system check refuses a step or workflow that names one which is not here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 DLQ_SUFFIX = "-dlq"
 DEFAULT = "default"
+EVENTS = "events"
+EVENT_VISIBILITY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,17 @@ SHIPPED = (
     Queue("email", visibility=timedelta(minutes=15)),
     Queue("notify", visibility=timedelta(minutes=5)),
     # Events from outside: read by `manage.py ingest`, never by a Celery worker.
-    Queue("events", visibility=timedelta(minutes=1), consumed_by_worker=False),
+    Queue(EVENTS, visibility=EVENT_VISIBILITY, consumed_by_worker=False),
 )
 
 
-def declared(extra: list[str]) -> tuple[Queue, ...]:
-    """Return the shipped queues and one of default shape for each extra name (`EXTRA_QUEUES`)."""
-    known = {queue.name for queue in SHIPPED}
-    return SHIPPED + tuple(Queue(name) for name in dict.fromkeys(extra) if name not in known)
+def declared(extra: Iterable[str], of_events: Iterable[str] = ()) -> tuple[Queue, ...]:
+    """Return the shipped queues and one of default shape for each extra name (`EXTRA_QUEUES`), and
+    one like `events` for each further queue that ingest reads.
+    """
+    found = {queue.name: queue for queue in SHIPPED}
+    for name in of_events:
+        found.setdefault(name, Queue(name, visibility=EVENT_VISIBILITY, consumed_by_worker=False))
+    for name in extra:
+        found.setdefault(name, Queue(name))
+    return tuple(found.values())

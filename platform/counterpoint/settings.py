@@ -140,7 +140,11 @@ LOGGING = {
 
 # Queues and Celery (its settings are in counterpoint.celery) --------------------------------------
 
-QUEUES = queues.declared(env.names("EXTRA_QUEUES"))
+# Whose the messages of a queue, or of an AWS principal, are, whatever their bodies say.
+INGEST_QUEUE_COMPANIES = env.pairs("INGEST_QUEUE_COMPANIES")
+INGEST_SENDER_COMPANIES = env.pairs("INGEST_SENDER_COMPANIES")
+
+QUEUES = queues.declared(env.names("EXTRA_QUEUES"), of_events=INGEST_QUEUE_COMPANIES)
 
 # How many messages a worker takes for each of its pool processes: one request to SQS brings them,
 # and what waits behind a long step is sent to another worker after JOBS_RESEND_AFTER.
@@ -183,6 +187,13 @@ EVENT_RETENTION = timedelta(
 )
 EVENT_PARTITIONS_AHEAD = int(
     env.number("EVENT_PARTITIONS_AHEAD_DAYS", default=7, minimum=1, maximum=60)
+)
+# Threads of one ingest process that receive from a queue.
+INGEST_THREADS = int(env.number("INGEST_THREADS", default=4, minimum=1, maximum=32))
+# How long the ids of events from outside are remembered: a message may be 14 days old, and then be
+# moved out of a dead-letter queue.
+INBOX_RETENTION = timedelta(
+    days=int(env.number("INBOX_RETENTION_DAYS", default=30, minimum=15, maximum=3650))
 )
 # Mail, by Django's own settings. Without EMAIL_URL none goes out, and EMAIL is refused at save.
 EMAIL_URL = env.url("EMAIL_URL", schemes=("smtp", "smtp+tls", "smtps"), default="")

@@ -9,17 +9,20 @@ sequence.
 from subscriptions.models.definitions import Gate, Subscription, row_operations
 from subscriptions.models.deliveries import Delivery, DeliveryAttempt
 from subscriptions.models.external import ExternalConnection, ExternalMapping
+from subscriptions.models.inbox import DeadLetter, Inbox
 from subscriptions.models.outbox import Event, Operation, PlainJSONField, RelayCursor
 from subscriptions.models.scheduled import ScheduledEvent
 from subscriptions.models.search import SearchEntry
 
 __all__ = [
+    "DeadLetter",
     "Delivery",
     "DeliveryAttempt",
     "Event",
     "ExternalConnection",
     "ExternalMapping",
     "Gate",
+    "Inbox",
     "Operation",
     "PlainJSONField",
     "RelayCursor",

@@ -15,7 +15,7 @@ READ_BY_OTHERS = {
     "WEB_CONCURRENCY",
 }
 PARSED = re.compile(
-    r"""\benv\.(?:text|flag|number|names|url|mail_address|networks)\(\s*"([A-Z_]+)\""""
+    r"""\benv\.(?:text|flag|number|names|url|mail_address|networks|pairs)\(\s*"([A-Z_]+)\""""
 )
 EXPANDED = re.compile(r"\$\{([A-Z_]+)")
 LISTED = re.compile(r"^(?:# )?([A-Z_]+)=", re.MULTILINE)

@@ -1,0 +1,192 @@
+"""A batch of messages into inbox, outbox and dead letters: one transaction, one statement for all
+events of it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.db import Error, transaction
+
+from subscriptions.ingest import envelopes
+from subscriptions.ingest.companies import Companies
+from subscriptions.ingest.envelopes import Incoming, Refusal
+from subscriptions.ingest.message import Message
+from subscriptions.statements import execute, fetch_prepared
+
+log = structlog.get_logger(__name__)
+
+# The ids that are new become events; what is there already, or is being taken in by another
+# process, does not. Sorted, so that two processes with the same ids do not wait for each other in
+# a circle. The cast to jsonb refuses what filters and runs could not read.
+FILE = """
+WITH given AS (
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[],
+        %s::int[], %s::text[], %s::int[], %s::text[], %s::timestamptz[], %s::text[], %s::text[])
+    WITH ORDINALITY AS given (company, source, source_id, queue, message_id, attempts,
+        receive_count, type, version, payload, "timestamp", key, correlation_id, place)
+), taken AS (
+    INSERT INTO event_system_inbox
+        (company, source, source_id, queue, message_id, attempts, receive_count)
+    SELECT company, source, source_id, queue, message_id, attempts, receive_count
+    FROM given ORDER BY company, source, source_id
+    ON CONFLICT DO NOTHING
+    RETURNING event_id, company, source, source_id
+)
+INSERT INTO event_system_event (id, source, source_id, company, type, version, payload,
+    "timestamp", key, correlation_id, depth)
+SELECT taken.event_id, given.source, given.source_id, given.company, given.type, given.version,
+    given.payload::json, given."timestamp", given.key, given.correlation_id, 0
+FROM taken JOIN given USING (company, source, source_id)
+WHERE given.payload::jsonb IS NOT NULL
+ORDER BY given.place
+RETURNING source_id
+"""
+
+# Of a message whose event was taken in before, say under an older contract, nothing is left to do.
+BURY = """
+INSERT INTO event_system_dead_letter AS dead (company, source, source_id, type, queue, message_id,
+    reason, problem, body, attributes, receive_count, sent_at)
+SELECT %(company)s::text, %(source)s, %(source_id)s, %(type)s, %(queue)s, %(message_id)s,
+    %(reason)s, %(problem)s, %(body)s, %(attributes)s, %(receive_count)s, %(sent_at)s
+WHERE NOT EXISTS (
+    SELECT FROM event_system_inbox WHERE company = %(company)s::text AND source = %(source)s
+        AND source_id = %(source_id)s AND message_id = %(message_id)s)
+ON CONFLICT (source, source_id, sha256(body)) DO UPDATE SET
+    last_seen_at = clock_timestamp(),
+    receive_count = CASE WHEN dead.message_id = EXCLUDED.message_id
+        THEN greatest(dead.receive_count, EXCLUDED.receive_count)
+        ELSE dead.receive_count + EXCLUDED.receive_count END
+"""
+
+LONGEST_PROBLEM = 1000  # characters
+# Data that PostgreSQL does not take (22), and more of it than it can handle (54).
+DATA_STATES = ("22", "54")
+
+
+@dataclass
+class Filed:
+    """What became of a batch: `events` are new, `known` were taken in before."""
+
+    events: int = 0
+    known: int = 0
+    dead: list[Refusal] = field(default_factory=list)
+
+
+def file(messages: Sequence[Message], companies: Companies) -> Filed:
+    """Write what the messages are, in one transaction: when this returns, they may be deleted.
+
+    Raises django.db.Error for what is no message's fault.
+    """
+    read = [envelopes.read(message, companies) for message in messages]
+    events = [one for one in read if isinstance(one, Incoming)]
+    refusals = [one for one in read if isinstance(one, Refusal)]
+    try:
+        filed = _file(events, refusals)
+    except Error as error:
+        if not is_of_data(error):
+            raise
+        filed = _file(events, refusals, is_halved=True)
+    for refusal in filed.dead:
+        log.info("dead_letter", reason=refusal.reason, message_id=refusal.message.id)
+    return filed
+
+
+def _file(
+    events: Sequence[Incoming], refusals: Sequence[Refusal], *, is_halved: bool = False
+) -> Filed:
+    with transaction.atomic():
+        filed = insert_halves(events) if is_halved else insert(events)
+        filed.dead += refusals
+        for refusal in filed.dead:
+            bury(refusal)
+    return filed
+
+
+def insert(events: Sequence[Incoming]) -> Filed:
+    """Insert events that were not taken in before. One statement."""
+    fresh: dict[tuple[str, str, str], Incoming] = {}
+    for event in events:
+        fresh.setdefault(event.identity, event)
+    if not fresh:
+        return Filed()
+    found = fetch_prepared(FILE, _columns(list(fresh.values())))
+    return Filed(events=len(found), known=len(events) - len(found))
+
+
+def insert_halves(events: Sequence[Incoming]) -> Filed:
+    """Insert events of which the database refuses some: those are found by savepoints."""
+    try:
+        with transaction.atomic():
+            return insert(events)
+    except Error as error:
+        if not is_of_data(error):
+            raise
+        if len(events) == 1:
+            return Filed(dead=[envelopes.refused(events[0], _told(error))])
+    middle = len(events) // 2
+    first, second = insert_halves(events[:middle]), insert_halves(events[middle:])
+    return Filed(first.events + second.events, first.known + second.known, first.dead + second.dead)
+
+
+def bury(refusal: Refusal) -> None:
+    """Insert the message's dead letter, or note that the message has come again."""
+    message, sketch = refusal.message, refusal.sketch
+    execute(
+        BURY,
+        {
+            "company": sketch.company,
+            "source": sketch.source,
+            "source_id": sketch.source_id,
+            "type": sketch.type,
+            "queue": message.queue,
+            "message_id": message.id,
+            "reason": refusal.reason,
+            "problem": printable(refusal.problem),
+            "body": message.body_bytes,
+            "attributes": json.dumps(message.attributes),
+            "receive_count": message.receive_count,
+            "sent_at": message.sent_at,
+        },
+    )
+
+
+def is_of_data(error: Error) -> bool:
+    """Whether it is about what was to be stored, and not about the database."""
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return state.startswith(DATA_STATES)
+
+
+def printable(text: str) -> str:
+    """Return the text as PostgreSQL can hold it, and as a page can show it."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text[:LONGEST_PROBLEM]
+    )
+
+
+def _columns(events: Sequence[Incoming]) -> list[list[Any]]:
+    rows = [
+        (
+            *event.identity,
+            event.message.queue,
+            event.message.id,
+            event.attempts,
+            event.message.receive_count,
+            event.type,
+            event.version,
+            event.payload_text,
+            event.timestamp,
+            event.key,
+            event.correlation_id,
+        )
+        for event in events
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _told(error: Error) -> str:
+    """Return PostgreSQL's words, without the lines of context."""
+    return str(error).partition("\n")[0]

@@ -1,0 +1,100 @@
+"""An ingest process: threads for each queue, and what is to be done now and then."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from django.conf import settings
+
+from subscriptions.ingest import inbox
+from subscriptions.ingest.companies import Companies, configured
+from subscriptions.ingest.filing import Filed
+from subscriptions.ingest.outage import FAILURES, Outage, hang_up
+from subscriptions.ingest.receiving import Crew, Receiver
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 4.5
+TELL_EVERY = 10.0  # seconds
+PRUNE_EVERY = 60.0
+TURN_SECONDS = 0.5
+
+
+class Ingest:
+    """Reads the queues with so many threads each, until `stop` is set."""
+
+    def __init__(
+        self,
+        stop: threading.Event,
+        *,
+        queues: Sequence[str],
+        threads: int,
+        companies: Companies | None = None,
+    ) -> None:
+        self.stop = stop
+        self._outage = Outage(stop)
+        self._companies = companies or configured()
+        self._counts = Counts()
+        self._threads = [thread for name in queues for thread in self._threads_of(name, threads)]
+        self._pruned_at = self._told_at = time.monotonic()
+
+    def _threads_of(self, name: str, count: int) -> list[threading.Thread]:
+        crew = Crew(self.stop, self._outage, self._companies, self._counts.add, threading.Event())
+        return [
+            threading.Thread(
+                target=Receiver(name, crew, is_helper=number > 0).run,
+                name=f"ingest-{name}-{number}",
+                daemon=True,  # a request that hangs must not keep the process
+            )
+            for number in range(count)
+        ]
+
+    def run(self) -> None:
+        """Work until told to stop; then at most five seconds more."""
+        for thread in self._threads:
+            thread.start()
+        log.info("ingest_begins", threads=len(self._threads))
+        while not self.stop.wait(TURN_SECONDS):
+            self._tend()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        self._counts.tell()
+        hang_up()
+        late = sum(thread.is_alive() for thread in self._threads)
+        log.info("ingest_stopped", threads_left=late)
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY:
+            self._counts.tell()
+            self._told_at = now
+        if now - self._pruned_at < PRUNE_EVERY:
+            return
+        self._pruned_at = now
+        try:
+            inbox.prune(settings.INBOX_RETENTION)
+        except FAILURES as error:
+            log.warning("inbox_not_pruned", error=str(error).strip().partition("\n")[0])
+            hang_up()
+
+
+class Counts:
+    """What became of the messages since the last line in the log. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sum = Filed()
+
+    def add(self, filed: Filed) -> None:
+        with self._lock:
+            self._sum.events += filed.events
+            self._sum.known += filed.known
+            self._sum.dead += filed.dead
+
+    def tell(self) -> None:
+        with self._lock:
+            found, self._sum = self._sum, Filed()
+        if found.events or found.known or found.dead:
+            log.info("ingested", events=found.events, known=found.known, dead=len(found.dead))

@@ -1,0 +1,147 @@
+"""JSON as RFC 8259 has it, and no more of it than an event may hold. No Django here."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple, NoReturn
+
+from subscriptions.errors import RefusedMessage
+from subscriptions.ingest.reasons import Reason
+
+MOST_BYTES = 1024 * 1024  # as SQS: https://docs.aws.amazon.com/AWSSimpleQueueService/
+MOST_LEVELS = 100
+MOST_NAMES = 10_000  # in an object
+LONGEST_NUMBER = 254  # characters
+
+_surrogate = re.compile(r"\\u[dD][89a-fA-F]")
+_blank = re.compile(r"[ \t\n\r]*")
+# A string, whole or to the end of the text, or a bracket. It never goes back: linear in any text.
+_bracket = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+class Member(NamedTuple):
+    """A member of the outermost object: its value, and the text of that as it was sent."""
+
+    value: Any
+    text: str
+
+
+def members(text: str) -> dict[str, Member]:
+    """Return the members of the JSON object that the text is, or raise RefusedMessage.
+
+    Whole numbers are int, others float; the texts keep every digit. NaN, an infinity, a name given
+    twice, half of a surrogate pair, and what is too large are refused.
+    """
+    _check_size(text)
+    try:
+        found = dict(_unique(list(_members(text))))
+    except json.JSONDecodeError as error:
+        raise RefusedMessage(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from None
+    except RecursionError:  # called from deep down
+        raise RefusedMessage(Reason.TOO_DEEP, "nested deeper than can be read here") from None
+    if _surrogate.search(text):
+        _check_pairs([list(found), [member.value for member in found.values()]])
+    return found
+
+
+def _check_size(text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        problem = f"character {error.start} is half of a surrogate pair"
+        raise RefusedMessage(Reason.NOT_UTF8, problem) from None
+    if size > MOST_BYTES:
+        raise RefusedMessage(Reason.TOO_LARGE, f"{size:,} bytes; at most {MOST_BYTES:,}")
+    if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(text):
+        raise RefusedMessage(Reason.TOO_DEEP, f"nested deeper than {MOST_LEVELS} levels")
+
+
+def _check_pairs(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RefusedMessage(Reason.NOT_UTF8, "an escape is half of a surrogate pair") from None
+
+
+def _is_too_deep(text: str) -> bool:
+    level = 0
+    for found in _bracket.finditer(text):
+        bracket = found.group()
+        level += (bracket in "{[") - (bracket in "}]")
+        if level > MOST_LEVELS:
+            return True
+    return False
+
+
+def _members(text: str) -> Iterator[tuple[str, Member]]:
+    """Yield the members of the outermost object; raises JSONDecodeError."""
+    at = _expect("{", text, _skip(text, 0))
+    if text[at : at + 1] != "}":
+        while True:
+            name, at = _decoder.raw_decode(text, at)
+            if not isinstance(name, str):
+                raise json.JSONDecodeError("a name must be a string", text, at)
+            begin = _expect(":", text, _skip(text, at))
+            value, at = _decoder.raw_decode(text, begin)
+            yield name, Member(value, text[begin:at])
+            at = _skip(text, at)
+            if text[at : at + 1] == "}":
+                break
+            at = _expect(",", text, at)
+    if _skip(text, at + 1) != len(text):
+        raise json.JSONDecodeError("more follows the object's end", text, at + 1)
+
+
+def _expect(mark: str, text: str, at: int) -> int:
+    """Return where the text goes on after the mark and blanks."""
+    if text[at : at + 1] != mark:
+        wanted = "an object, so '{'" if mark == "{" else repr(mark)
+        raise json.JSONDecodeError(f"expected {wanted}", text, at)
+    return _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    found = _blank.match(text, at)
+    return at if found is None else found.end()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise RefusedMessage(
+            Reason.DUPLICATE_NAME, f"{_first_twice(pairs)!r} is given twice in one object"
+        )
+    if len(found) > MOST_NAMES:
+        raise RefusedMessage(
+            Reason.TOO_LARGE, f"an object of {len(found):,} names; at most {MOST_NAMES:,}"
+        )
+    return found
+
+
+def _first_twice(pairs: list[tuple[str, Any]]) -> str:
+    seen: set[str] = set()
+    return next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # None
+
+
+def _integer(text: str) -> int:
+    if len(text) > LONGEST_NUMBER:
+        raise RefusedMessage(Reason.BAD_NUMBER, f"a number of {len(text):,} digits; at most 254")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    found = float(text)
+    if len(text) > LONGEST_NUMBER or math.isinf(found):
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise RefusedMessage(Reason.BAD_NUMBER, f"the number {shown} is too large: at most 1.8e308")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise RefusedMessage(Reason.NOT_JSON, f"{name} is no JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
