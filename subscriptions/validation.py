@@ -20,7 +20,7 @@ from subscriptions.handlers.contract import Handler, HandlerConfig, handler_name
 from subscriptions.matching import is_glob
 from subscriptions.models import Operation, Subscription
 from subscriptions.operators import FilterError
-from subscriptions.patterns import compile_filter
+from subscriptions.patterns import compile_filter, with_leaving
 
 WATCHED = """
 SELECT w."table", array_agg(a.attname::text) FILTER (
@@ -61,6 +61,7 @@ def check_definition(subscription: Subscription, watched: Watched) -> Checked:
         handler = handler_named(subscription.handler_type)
     except UnknownHandlerType as error:
         raise InvalidSubscription("handler_type", str(error)) from error
+    _check_leaving(subscription, handler)
     config = parse_config(handler, subscription.config)
     handler.check_columns(config, table=subscription.table, columns=columns)
     return Checked(handler, config)
@@ -134,6 +135,19 @@ def _columns(subscription: Subscription, watched: Watched) -> Collection[str] | 
         return None
     fields = type_named(name).model.model_fields
     return {field.serialization_alias or key for key, field in fields.items()}
+
+
+def _check_leaving(subscription: Subscription, handler: Handler) -> None:
+    """Refuse a filter for which it cannot be told that a row has stopped meeting it."""
+    if not handler.sees_leaving or subscription.table is None or not subscription.filter:
+        return
+    if with_leaving(subscription.filter) is subscription.filter:
+        raise InvalidSubscription(
+            "filter",
+            f"{handler.name} keeps the rows that meet it, and lets go of those that do not any"
+            " more: it must ask what a row is, not how it changed (changed, changed_from,"
+            " changed_to, enters, leaves), and be nested less than 98 levels",
+        )
 
 
 def _check_filter(subscription: Subscription, columns: Collection[str] | None) -> None:

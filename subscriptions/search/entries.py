@@ -1,5 +1,6 @@
 """What the index says of a row, made as a SEARCH subscription's config asks."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from subscriptions.search.words import composed
 LONGEST_TITLE = 500  # characters
 LONGEST_LINK = 2000  # characters
 MOST_BODY_BYTES = 100_000  # searched; PostgreSQL takes 1 MB of words
+MOST_FIELDS = 32_768  # characters of JSON, which each hit brings along
 # Without a title in the config, the first of these that the row has.
 TITLES = (
     *("name", "title", "label", "subject", "display_name", "displayName"),
@@ -75,9 +77,22 @@ def content(
     return Content(
         title=" ".join(composed(title or text_of(record_id)).split())[:LONGEST_TITLE],
         body=_cut(composed(body)),
-        fields={path: _stored(plain(value(path))) for path in shape.fields},
+        fields=_checked({path: _stored(plain(value(path))) for path in shape.fields}),
         link=composed(link)[:LONGEST_LINK],
     )
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """Refuse, by ValueError, values that are too large to be kept."""
+    sizes = {path: len(json.dumps(value, ensure_ascii=False)) for path, value in fields.items()}
+    if sum(sizes.values()) > MOST_FIELDS:
+        largest = max(sizes, key=lambda path: sizes[path])
+        raise ValueError(
+            f"config.fields: the values have {sum(sizes.values())} characters, most of them"
+            f" {largest}; at most {MOST_FIELDS} are kept: name smaller columns, or paths"
+            " into them"
+        )
+    return fields
 
 
 def _usual_title(row: Mapping[str, Any]) -> str:

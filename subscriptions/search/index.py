@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from psycopg.types.json import Jsonb
 
 from subscriptions.search.entries import Content
@@ -103,8 +103,18 @@ def put(entries: Sequence[Entry]) -> set[int]:
     """Write entries in one statement; return the subscriptions that are there.
 
     Those of a subscription that is gone are left out. Of several entries of a record the latest
-    counts. Raises DataError for what PostgreSQL does not take.
+    counts. Raises DataError for what PostgreSQL does not take, too large a key or document as well.
     """
+    try:
+        return _put(entries)
+    except OperationalError as error:
+        # Not the server's trouble, although its class says so: class 54, a limit was exceeded.
+        if str(getattr(error.__cause__, "sqlstate", "")).startswith("54"):
+            raise DataError(f"too large for the search index: {error}") from error
+        raise
+
+
+def _put(entries: Sequence[Entry]) -> set[int]:
     latest: dict[tuple[int, str, str], Entry] = {}
     for entry in sorted(entries, key=lambda one: one.seq):
         latest[entry.subscription_id, entry.table, entry.record_key] = entry

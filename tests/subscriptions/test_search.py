@@ -1,8 +1,10 @@
 """SEARCH: rows become entries of the index, whatever the order in which their events come."""
 
 import json
+import random
 import threading
 from collections.abc import Callable
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -235,6 +237,91 @@ def test_a_truncated_table_is_emptied_and_older_events_stay_out(
 
     assert SearchEntry.objects.filter(is_removed=False).get().title == "again"
     assert statuses() == {Delivery.Status.DELIVERED}
+
+
+@pytest.mark.parametrize("company", ["acme", None])
+def test_a_truncated_table_is_emptied_for_a_filter_and_for_the_platform_too(
+    company: str | None,
+    customers: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+) -> None:
+    subscribe(
+        company, customers, handler_type="SEARCH", config="{}", filter='{"code": "on"}',
+        operations="{INSERT,TRUNCATE}",
+    )  # fmt: skip
+    sql("INSERT INTO customers VALUES (1, 'acme', 'one', 'on')")
+    delivery.deliver(relay())
+    assert titles("acme", "one") == ["one"]
+    sql("TRUNCATE customers")
+
+    assert delivery.deliver(relay()) == 1
+
+    assert titles("acme", "one") == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"code": {"changed_to": "on"}},
+        {"$enters": {"code": "on"}},
+        {"$or": [{"code": "on"}, {"notes": {"changed": True}}]},
+    ],
+)
+def test_a_filter_on_changes_would_keep_rows_that_are_gone_and_is_refused(
+    customers: str, subscribe: Callable[..., int], asked: dict[str, Any]
+) -> None:
+    wanted: dict[str, Any] = {"company": "acme", "table": customers, "filter": asked}
+    with pytest.raises(InvalidSubscription, match="must ask what a row is, not how it changed"):
+        services.create_subscription(name="x", handler_type="SEARCH", **wanted)
+    pk = subscribe("acme", customers, handler_type="SEARCH", config="{}", filter=json.dumps(asked))
+    router = Router()
+
+    router.refresh()
+    router.note_verdicts()
+
+    reason = Subscription.objects.get(pk=pk).invalid_reason or ""
+    assert reason.startswith("filter: SEARCH keeps the rows that meet it")
+
+
+def test_a_record_too_large_for_the_index_fails_alone_and_for_good(
+    make_table: Callable[..., None],
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+) -> None:
+    make_table("papers", "id text PRIMARY KEY, company text, name text, data jsonb")
+    sql("SELECT attach_event_trigger('papers', company => 'company')")
+    subscribe(
+        "acme", "papers", handler_type="SEARCH", config='{"title": "name", "fields": ["data"]}'
+    )
+    noise = "".join(random.Random(1).choices(ascii_letters, k=2680))  # noqa: S311 - not for secrets
+    sql("INSERT INTO papers VALUES ('1', 'acme', 'fits', '{}')")
+    sql("INSERT INTO papers VALUES (%s, 'acme', 'long key', '{}')", noise)
+    sql("INSERT INTO papers VALUES ('3', 'acme', 'large', to_jsonb(repeat('x', 40000)))")
+    sql("INSERT INTO papers VALUES ('4', 'acme', 'fits too', '{}')")
+
+    assert delivery.deliver(relay()) == 2
+
+    assert titles("acme", "fits") == ["fits", "fits too"]
+    dead = Delivery.objects.filter(status=Delivery.Status.DEAD).order_by("id")
+    assert [one.attempts for one in dead] == [1, 1]
+    assert "too large for the search index: index row size" in dead[0].error
+    assert "the values have 40002 characters, most of them data" in dead[1].error
+
+
+def test_the_test_button_indexes_no_past_event_either(
+    indexed: Callable[..., int], sql: Sql, relay: Callable[[], list[int]]
+) -> None:
+    subscription = Subscription.objects.get(pk=indexed(title="name"))
+    sql("INSERT INTO customers VALUES (1, 'acme', 'one')")
+    relay()
+
+    sent = examples.send(subscription)
+
+    assert (sent.example.is_real, sent.outcome.is_delivered) == (True, True)
+    assert not SearchEntry.objects.exists()
 
 
 def test_a_composite_key_and_odd_values_are_indexed(
