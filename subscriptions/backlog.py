@@ -5,12 +5,13 @@ from datetime import date, datetime, timedelta
 
 from django.db import connection
 
-from subscriptions import partitions
-from subscriptions.cursor import COLUMNS
+from subscriptions import partitions, unroutable
+from subscriptions.cursor import READABLE_COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.partitions import KEYS
 from subscriptions.shards import BEGINNING, LOCK_CLASS, MOST, Share
 from subscriptions.statements import fetch
+from subscriptions.unroutable import Unroutable
 
 COUNTED = 1_000_000  # events of a shard; of more it is said only that there are more
 NEXT = 10
@@ -39,15 +40,19 @@ SELECT {{columns}} FROM cursors c CROSS JOIN LATERAL (
     {{rest}}) AS e
 """  # noqa: S608 - constants
 
+# A time that is not here yet, or none of Python's, was written by hand: it says nothing of a lag.
+OLDEST = (
+    "min(e.recorded_at) FILTER (WHERE e.recorded_at BETWEEN '0001-01-02Z' AND clock_timestamp())"
+)
 DEPTH = (
     UNREAD.format(
-        columns="c.shard, count(e.seq), min(e.recorded_at), clock_timestamp() - min(e.recorded_at)",
+        columns=f"c.shard, count(e.seq), {OLDEST}, clock_timestamp() - {OLDEST}",
         rest="LIMIT %(counted)s",
     )
     + "GROUP BY c.shard"
 )
 COMING = (
-    UNREAD.format(columns=COLUMNS, rest="ORDER BY is_next DESC, e.seq LIMIT %(next)s")
+    UNREAD.format(columns=READABLE_COLUMNS, rest="ORDER BY is_next DESC, e.seq LIMIT %(next)s")
     + "ORDER BY e.is_next DESC, e.seq LIMIT %(next)s"
 )
 
@@ -82,6 +87,7 @@ class Backlog:
     readers: list[Reader]
     in_default: dict[str, int]  # rows that have no partition of their day, by table
     days: dict[str, list[date]]  # that have a partition, by table
+    unroutable: Unroutable
 
     @property
     def unread(self) -> int:
@@ -97,11 +103,11 @@ class Backlog:
 
 
 def measure() -> Backlog:
-    """Look at cursors, unread events, DEFAULT partitions and days: six queries.
+    """Look at cursors, unread events, DEFAULT partitions and days: eight queries.
 
     Rows in DEFAULT are counted one by one; there should be none.
     """
-    return Backlog(readers(), in_default(), partitions.days())
+    return Backlog(readers(), in_default(), partitions.days(), unroutable.found())
 
 
 def readers() -> list[Reader]:
@@ -111,7 +117,9 @@ def readers() -> list[Reader]:
     made = []
     for shard, shards, moved_at, is_led in found:
         count, oldest_at, lag = unread.get(shard, (0, None, timedelta()))
-        made.append(Reader(Share(shard, shards), moved_at, is_led, count, oldest_at, lag))
+        made.append(
+            Reader(Share(shard, shards), moved_at, is_led, count, oldest_at, lag or timedelta())
+        )
     return made
 
 

@@ -7,6 +7,7 @@ cluster would stop all events for one writer's sake.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -30,21 +31,33 @@ COLUMNS = """e.seq, e.id, e.recorded_at, e."timestamp", e.source, e.company, e.t
     e.correlation_id, e.depth"""
 
 
+# PostgreSQL's times that Python has none for, as the nearest of these two: infinity, a year 294276.
+EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def _within(time: str) -> str:
+    return f"GREATEST('0001-01-02Z', LEAST('9999-12-30Z', e.{time}))"
+
+
+READABLE_COLUMNS = COLUMNS.replace("e.recorded_at", _within("recorded_at")).replace(
+    'e."timestamp"', _within('"timestamp"')
+)
+
 LATER = "e.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)"
 OPEN_THEN = "e.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(seen)s::pg_snapshot)))"
 OF_SHARD = "AND e.shard %% %(shards)s = %(shard)s"
 
 
-def _range(began: str, condition: str) -> str:
+def _range(columns: str, began: str, condition: str) -> str:
     return f"""
-(SELECT {COLUMNS} FROM event_system_event e
+(SELECT {columns} FROM event_system_event e
  WHERE {began} AND pg_visible_in_snapshot(e.xid, %(reading)s::pg_snapshot) AND e.seq > %(last)s
      {condition}
  ORDER BY e.seq LIMIT %(limit)s)
 """  # noqa: S608 - constants
 
 
-def _page(position: "Position") -> str:
+def _page(position: "Position", columns: str = COLUMNS) -> str:
     """Return the query of a page: the events after `seen` began, and those it saw in progress.
 
     Two index ranges instead of one OR, and the second only if `seen` saw any: with a partition for
@@ -53,10 +66,10 @@ def _page(position: "Position") -> str:
     condition = OF_SHARD if position.share.shards > 1 else ""
     if position.earlier is not None:
         condition += f" AND NOT {IS_READ}"
-    later = _range(LATER, condition)
+    later = _range(columns, LATER, condition)
     if position.seen.endswith(":"):
         return later
-    both = f"{later} UNION ALL {_range(OPEN_THEN, condition)}"
+    both = f"{later} UNION ALL {_range(columns, OPEN_THEN, condition)}"
     return f"SELECT * FROM ({both}) AS page ORDER BY 1 LIMIT %(limit)s"  # noqa: S608 - constants
 
 
@@ -77,13 +90,15 @@ FROM event_system_relay_cursor c WHERE c.shard = %s
 """  # noqa: S608 - constants
 
 ADVANCE = """
-UPDATE event_system_relay_cursor SET last_seq = %s, moved_at = clock_timestamp() WHERE shard = %s
+UPDATE event_system_relay_cursor SET last_seq = %(seq)s,
+    highest_seq = GREATEST(highest_seq, %(seq)s), moved_at = clock_timestamp()
+WHERE shard = %(shard)s
 """
 
 NEXT_SNAPSHOT = """
 UPDATE event_system_relay_cursor SET seen = reading, reading = pg_current_snapshot(), last_seq = 0,
-    earlier = NULL, moved_at = clock_timestamp()
-WHERE shard = %s
+    highest_seq = GREATEST(highest_seq, %(seq)s), earlier = NULL, moved_at = clock_timestamp()
+WHERE shard = %(shard)s
 """
 
 
@@ -132,11 +147,24 @@ def hold(share: Share = WHOLE) -> Position:
     return Position(share, *row[:4])
 
 
-def read_page(position: Position, *, limit: int) -> list[Envelope]:
-    """Return the next events in the order of `seq`; empty at the end of the snapshot."""
+def read_page(position: Position, *, limit: int, is_any_time_read: bool = False) -> list[Envelope]:
+    """Return the next events in the order of `seq`; empty at the end of the snapshot.
+
+    Raises DataError for a time that Python has no value for, unless such are read as the nearest.
+    """
+    columns = READABLE_COLUMNS if is_any_time_read else COLUMNS
+    return [Envelope(*row) for row in _rows(position, columns, limit)]
+
+
+def next_seq(position: Position) -> int | None:
+    """Return the next event's `seq` alone, whatever else it holds; None at the snapshot's end."""
+    return next((row[0] for row in _rows(position, "e.seq", 1)), None)
+
+
+def _rows(position: Position, columns: str, limit: int) -> list[tuple[Any, ...]]:
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(
-            _page(position),
+            _page(position, columns),
             {
                 "seen": position.seen,
                 "reading": position.reading,
@@ -149,19 +177,21 @@ def read_page(position: Position, *, limit: int) -> list[Envelope]:
             prepare=False,
             binary=True,  # Django's loader takes a time from text, in Python
         )
-        return [Envelope(*row) for row in cursor.fetchall()]
+        return cursor.fetchall()
 
 
 def advance(last_seq: int, share: Share = WHOLE) -> None:
     """Note that the events up to `last_seq` of the present snapshot have been read."""
     with connection.cursor() as cursor:
-        cursor.execute(ADVANCE, [last_seq, share.shard])
+        cursor.execute(ADVANCE, {"seq": last_seq, "shard": share.shard})
 
 
-def next_snapshot(share: Share = WHOLE) -> None:
-    """Note that the present snapshot has been read to its end, and begin with the one of now."""
+def next_snapshot(share: Share = WHOLE, *, last_seq: int = 0) -> None:
+    """Note that the present snapshot has been read to its end, its last events up to `last_seq`,
+    and begin with the one of now.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(NEXT_SNAPSHOT, [share.shard])
+        cursor.execute(NEXT_SNAPSHOT, {"seq": last_seq, "shard": share.shard})
 
 
 def _one(statement: str, parameters: Any = ()) -> Any:

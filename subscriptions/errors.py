@@ -7,6 +7,7 @@ SubscriptionsError
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── ChangedMeanwhile        a subscription that others change faster than it can be checked
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
+├── OddEvents               a page of events that cannot be read or routed as it is
 ├── RefusedMessage          a message from outside that cannot become an event: its reason's code
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
 ├── ShardsInUse             relays of another number of shards still run
@@ -57,6 +58,10 @@ class InvalidSubscription(SubscriptionsError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class OddEvents(SubscriptionsError):
+    """Say why some event of a page cannot be read or routed."""
 
 
 class RefusedMessage(SubscriptionsError):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from subscriptions.cursor import COLUMNS
+from subscriptions.cursor import READABLE_COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownEvent
 from subscriptions.handlers.contract import registered
@@ -68,7 +68,7 @@ def envelope(event_id: UUID) -> Envelope:
     """Return one event of the outbox; raises UnknownEvent."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {COLUMNS} FROM event_system_event e WHERE e.id = %s",  # noqa: S608 - constants
+            f"SELECT {READABLE_COLUMNS} FROM event_system_event e WHERE e.id = %s",  # noqa: S608 - constants
             [event_id],
         )
         row = cursor.fetchone()
@@ -164,7 +164,7 @@ def try_filter(wanted: Subscription, *, since: datetime | None = None) -> Trial:
 
 
 _PAST = f"""
-SELECT {COLUMNS} FROM event_system_event e
+SELECT {READABLE_COLUMNS} FROM event_system_event e
 WHERE (%(company)s::text IS NULL OR e.company = %(company)s)
     AND (e."table" = %(table)s OR %(table)s::text IS NULL AND e.type IS NOT NULL)
     AND (%(since)s::timestamptz IS NULL OR e.recorded_at >= %(since)s)

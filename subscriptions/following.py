@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from jobs.models import Run
 from subscriptions import explanations
-from subscriptions.cursor import COLUMNS
+from subscriptions.cursor import READABLE_COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.explanations import Explanation
 from subscriptions.loading import load
@@ -22,7 +22,7 @@ MOST = 100  # events that came of it
 
 # Looked for from the event's time on; the outbox has no index by correlation.
 CHILDREN = f"""
-SELECT {COLUMNS} FROM event_system_event e
+SELECT {READABLE_COLUMNS} FROM event_system_event e
 WHERE e.recorded_at >= %s AND e.correlation_id = %s AND e.seq > %s
 ORDER BY e.seq LIMIT %s
 """  # noqa: S608 - constants

@@ -11,6 +11,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from subscriptions import unroutable
 from subscriptions.partitions import (
     ATTEMPT,
     DELIVERY,
@@ -82,6 +83,7 @@ def empty_past(keep: timedelta) -> int:
             emptied += unless_locked(partial(_empty, span, tables, is_past))
     _drop_past(limit)
     if emptied:
+        unroutable.forget()
         log.info("partitions_emptied", count=emptied, before=limit.isoformat())
     return emptied
 

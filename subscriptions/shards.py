@@ -24,15 +24,16 @@ BEGINNING = "1:1:"
 # The least advanced first: later snapshots end later, or see less in progress.
 CURSORS = f"""
 SELECT shard, shards, seen::text, reading::text, last_seq, earlier,
-    system_identifier = {SYSTEM_IDENTIFIER}
+    system_identifier = {SYSTEM_IDENTIFIER}, highest_seq
 FROM event_system_relay_cursor
 ORDER BY pg_snapshot_xmax(seen), (SELECT count(*) FROM pg_snapshot_xip(seen)) DESC
 FOR UPDATE
 """  # noqa: S608 - constants
 
 CREATE = f"""
-INSERT INTO event_system_relay_cursor (shard, shards, seen, reading, system_identifier, earlier)
-SELECT n, %(shards)s, %(seen)s, pg_current_snapshot(), {SYSTEM_IDENTIFIER}, %(earlier)s
+INSERT INTO event_system_relay_cursor
+    (shard, shards, seen, reading, highest_seq, system_identifier, earlier)
+SELECT n, %(shards)s, %(seen)s, pg_current_snapshot(), %(highest)s, {SYSTEM_IDENTIFIER}, %(earlier)s
 FROM generate_series(0, %(shards)s - 1) AS n
 """  # noqa: S608 - constants
 
@@ -50,11 +51,13 @@ EXISTS (
 # sees, what was not the next one, which no real transaction has either and REBASED does not see.
 # Whoever commits meanwhile has an id of this cluster, unread by REBASED as well. The ids of the two
 # clusters overlap: what was written here since the restore could look like something read there,
-# but for its time. In doubt an event is read again: it has its deliveries once all the same.
+# but for its place in the outbox and its time. In doubt an event is read again: it has its
+# deliveries once all the same.
 REBASED = "2:2:"
 REBASE_EVENTS = f"""
 UPDATE event_system_event e
-SET xid = CASE WHEN e.recorded_at <= (SELECT max(moved_at) FROM event_system_relay_cursor)
+SET xid = CASE WHEN e.seq <= (SELECT max(highest_seq) FROM event_system_relay_cursor)
+    AND e.recorded_at <= (SELECT max(moved_at) FROM event_system_relay_cursor)
     AND {IS_READ} THEN '1'::xid8 ELSE '2'::xid8 END
 """  # noqa: S608 - constants
 REBASE_CURSORS = f"""
@@ -114,6 +117,7 @@ def lay_out(share: Share) -> None:
                 "shards": share.shards,
                 "seen": rows[0][2] if rows else BEGINNING,
                 "earlier": json.dumps(read) if rows else None,
+                "highest": max((row[7] for row in rows), default=0),
             },
         )
 

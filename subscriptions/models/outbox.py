@@ -72,6 +72,7 @@ class RelayCursor(models.Model):
     seen = models.TextField()
     reading = models.TextField()
     last_seq = models.BigIntegerField(default=0)
+    highest_seq = models.BigIntegerField(default=0)
     system_identifier = models.BigIntegerField()
     earlier = models.JSONField(null=True)
     moved_at = models.DateTimeField(db_default=Now())

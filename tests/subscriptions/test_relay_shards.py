@@ -195,6 +195,10 @@ def test_what_is_written_after_a_restore_is_read(
     write(sql, 101)  # the dump has these unread
     restore(sql)
     write(sql, 201)  # before any relay runs, with ids that the dumped cursor has passed
+    sql(
+        'INSERT INTO event_system_event (source, company, "table", operation, recorded_at)'
+        " VALUES ('sql', 'company-1', 'orders', 'INSERT', '2020-01-01')"
+    )
     with connect() as slow, slow.transaction():
         slow.execute("INSERT INTO orders VALUES (1000, 'company-1', 'open meanwhile')")
         with written_before(statement, sql, 301):

@@ -1,5 +1,6 @@
 """`manage.py outbox`."""
 
+from argparse import ArgumentParser
 from datetime import date
 from typing import Any
 
@@ -7,9 +8,10 @@ from django.core.management.base import BaseCommand
 from rich.console import Console
 from rich.table import Table
 
-from subscriptions import backlog
+from subscriptions import backlog, unroutable
 from subscriptions.backlog import COUNTED, Backlog
 from subscriptions.envelope import Envelope
+from subscriptions.unroutable import Unroutable
 
 PLAIN_WIDTH = 1000  # so that nothing is wrapped in a file
 
@@ -17,10 +19,21 @@ PLAIN_WIDTH = 1000  # so that nothing is wrapped in a file
 class Command(BaseCommand):
     help = (
         "Show how much the relays have still to read, who reads, the partitions, and the next"
-        " events; changes nothing."
+        " events and those that could not be routed; changes nothing, unless asked to route again."
     )
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--route-again",
+            action="store_true",
+            help="have the relay read the events once more that could not be routed: after their"
+            " rows were mended, say",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["route_again"]:
+            self.stdout.write(f"the relay will read {unroutable.route_again():,} events again")
+            return
         found = backlog.measure()
         stream: Any = self.stdout
         console = Console(
@@ -34,11 +47,15 @@ class Command(BaseCommand):
         console.print(_partitions(found))
         if coming := backlog.coming():
             console.print(_events(coming))
+        if found.unroutable.count:
+            console.print(_unroutable(found.unroutable))
 
 
 def _summary(found: Backlog) -> str:
     if not found.unread:
         return "unread: 0"
+    if found.oldest_at is None:
+        return f"unread: {_count(found.unread)}, all of a time that is not here yet or never was"
     return (
         f"unread: {_count(found.unread)}, the oldest of {found.oldest_at:%Y-%m-%d %H:%M:%S} UTC,"
         f" lag {found.lag.total_seconds():,.1f} s"
@@ -84,5 +101,18 @@ def _events(coming: list[Envelope]) -> Table:
             event.type or f"{event.table} {event.operation}",
             (event.key if event.type else event.record_id_text) or "",
             f"{event.recorded_at:%Y-%m-%d %H:%M:%S}",
+        )
+    return made
+
+
+def _unroutable(found: Unroutable) -> Table:
+    made = Table("seq", "id", "company", "noticed", "reason", title=f"unroutable: {found.count:,}")
+    for one in found.newest:
+        made.add_row(
+            str(one.seq),
+            str(one.id),
+            one.company or "platform",
+            f"{one.noticed_at:%Y-%m-%d %H:%M:%S}",
+            one.reason,
         )
     return made
