@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 from django.conf import settings
@@ -29,6 +30,9 @@ PRUNED_AT_ONCE = 200  # short enough not to be felt by what the relay does besid
 KEEP_DAYS_EVERY = 60.0
 STAND_BY = 1.0
 LONGEST_PAUSE = 5.0
+
+# What the project starts beside a relay: threads that end soon after the event is set.
+BESIDE: list[Callable[[threading.Event], threading.Thread]] = []
 
 
 class Relay:

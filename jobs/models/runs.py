@@ -179,6 +179,17 @@ class Run(models.Model):
             ),
             # Read by the admin's list.
             models.Index(fields=["-created_at"], name="jobs_run_newest"),
+            # Read by the metrics: what has ended since they looked last, and what is undone.
+            models.Index(
+                fields=["finished_at"],
+                condition=models.Q(finished_at__isnull=False),
+                name="jobs_run_finished",
+            ),
+            models.Index(
+                fields=["created_at"],
+                condition=models.Q(status="compensating"),
+                name="jobs_run_compensating",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, celeryd_init, task_prerun
+from celery.signals import beat_init, celeryd_after_setup, celeryd_init, task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 
@@ -52,6 +52,15 @@ def announce_steps(**options: Any) -> None:
     step_events.announce_steps(**options)
 
 
+def watch_beside_beat(**_: Any) -> None:
+    """Count, and see to the alerts, in a thread of beat's process."""
+    import threading
+
+    from counterpoint.monitoring import watch
+
+    watch.begin(threading.Event())
+
+
 app = Celery("counterpoint")
 app.on_configure.connect(exit_on_wrong_setting)
 app.config_from_object("counterpoint.celeryconfig")
@@ -63,4 +72,5 @@ app.steps["consumer"].add("counterpoint.visibility:Visibility")
 celeryd_init.connect(refuse_to_start)
 celeryd_after_setup.connect(refuse_other_pools)
 celeryd_after_setup.connect(announce_steps)
+beat_init.connect(watch_beside_beat)
 task_prerun.connect(drop_dead_connections)

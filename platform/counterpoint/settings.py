@@ -83,6 +83,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "counterpoint.health.HealthMiddleware",
+    "counterpoint.monitoring.endpoint.MetricsMiddleware",
     "counterpoint.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -215,6 +216,19 @@ SITE_URL = env.url("SITE_URL", schemes=("http", "https"), default="http://localh
 OPERATORS = env.names("OPERATORS")
 # CIDRs that webhooks may reach although they are private; empty in production.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+
+# Watching it --------------------------------------------------------------------------------------
+
+# Who may read /metrics without being logged in as staff: "Authorization: Bearer <token>".
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
+# How many companies have metrics of their own; the others are counted together, as `_other`.
+METRICS_COMPANIES = int(env.number("METRICS_COMPANIES", default=20, minimum=0, maximum=1000))
+# Whether CloudWatch is asked for the age of each queue's oldest message, which SQS does not tell.
+METRICS_CLOUDWATCH = env.flag("METRICS_CLOUDWATCH", default=True)
+# How long a step may be due without anybody taking it before it counts as stuck.
+ALERT_STUCK_AFTER = timedelta(
+    minutes=env.number("ALERT_STUCK_AFTER_MINUTES", default=15, minimum=1, maximum=10_080)
+)
 
 # Accounting providers (SYNC) ----------------------------------------------------------------------
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from subscriptions.relaying import Relay
+from subscriptions.relaying import BESIDE, Relay
+
+LAST_MOMENT_SECONDS = 2.0
 
 
 class Command(BaseCommand):
@@ -40,4 +42,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        threads = [begin(stop) for begin in BESIDE]
         relay.run()
+        for thread in threads:
+            thread.join(LAST_MOMENT_SECONDS)

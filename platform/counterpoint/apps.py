@@ -1,0 +1,14 @@
+"""The project as a Django app: what it counts, and what it tells operators of."""
+
+from django.apps import AppConfig
+
+
+class CounterpointConfig(AppConfig):
+    name = "counterpoint"
+
+    def ready(self) -> None:
+        """Have the relay's process count beside its work."""
+        from counterpoint.monitoring import watch
+        from subscriptions import relaying
+
+        relaying.BESIDE.append(watch.begin)

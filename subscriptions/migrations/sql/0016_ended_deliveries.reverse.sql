@@ -1,0 +1,1 @@
+DROP INDEX public.event_system_delivery_ended;
