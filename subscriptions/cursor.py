@@ -35,12 +35,13 @@ COLUMNS = """e.seq, e.id, e.recorded_at, e."timestamp", e.source, e.company, e.t
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
-def _within(time: str) -> str:
+def within(time: str) -> str:
+    """Return the SQL of a time of the event `e` as one that Python has."""
     return f"GREATEST('0001-01-02Z', LEAST('9999-12-30Z', e.{time}))"
 
 
-READABLE_COLUMNS = COLUMNS.replace("e.recorded_at", _within("recorded_at")).replace(
-    'e."timestamp"', _within('"timestamp"')
+READABLE_COLUMNS = COLUMNS.replace("e.recorded_at", within("recorded_at")).replace(
+    'e."timestamp"', within('"timestamp"')
 )
 
 LATER = "e.xid >= pg_snapshot_xmax(%(seen)s::pg_snapshot)"

@@ -7,6 +7,9 @@ import math
 from decimal import Decimal
 from typing import Any
 
+# What reading or comparing the numbers and the depth of a document may raise: json columns hold
+# what no number type does, such as 1e999999999999999999999.
+UNREADABLE = (ValueError, ArithmeticError, RecursionError)
 # Python refuses to read an int of more than 4,300 digits; PostgreSQL writes 1e5000 as 5,001.
 LONGEST_INT = 4000
 

@@ -18,7 +18,7 @@ from subscriptions.contracts import known_types, type_named
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownSubscription
 from subscriptions.explanations import envelope, try_filter
-from subscriptions.handlers.contract import Item, Outcome, Preview, handler_named
+from subscriptions.handlers.contract import Handler, Item, Outcome, Preview, handler_named
 from subscriptions.matching import is_glob
 from subscriptions.models import Delivery, Operation, Subscription
 from subscriptions.samples import fitting, sample, sample_of_schema
@@ -56,7 +56,7 @@ def example(subscription: Subscription) -> Example:
     """Return the newest past event that it would get, else one made up from the table's columns or
     the type's model. Looks at 10,000 events at most; raises InvalidSubscription.
     """
-    past = try_filter(subscription).shown
+    past = try_filter(subscription, enough=1).shown
     if past:
         return Example(replace(past[0], id=uuid4()), True)
     return Example(_made_up(subscription), False)
@@ -67,7 +67,7 @@ def preview(subscription: Subscription, shown: Envelope) -> Preview:
 
     Raises InvalidSubscription or UnknownHandlerType.
     """
-    return handler_named(subscription.handler_type).preview(_item(subscription, shown))
+    return _told(handler_named(subscription.handler_type), _item(subscription, shown))
 
 
 def of_delivery(delivery: Delivery) -> Preview:
@@ -89,7 +89,7 @@ def send(subscription: Subscription) -> Sent:
     handler = handler_named(subscription.handler_type)
     chosen = example(subscription)
     item = _item(subscription, chosen.event)
-    told = handler.preview(item)
+    told = _told(handler, item)
     if handler.has_secret:
         item = replace(
             item, secret=adopt_secret(subscription.pk), previous_secret=previous(subscription)
@@ -107,6 +107,14 @@ def send(subscription: Subscription) -> Sent:
     if outcome.duration is None:
         outcome = replace(outcome, duration=datetime.now(tz=UTC) - began)
     return Sent(chosen, told, outcome)
+
+
+def _told(handler: Handler, item: Item) -> Preview:
+    try:
+        return handler.preview(item)
+    except Exception as error:  # an event or a config that a handler stumbles over
+        log.exception("example_not_shown", subscription=item.subscription_id)
+        return Preview(f"The request cannot be shown: {type(error).__name__}")
 
 
 def _item(subscription: Subscription, event: Envelope) -> Item:

@@ -4,19 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from subscriptions.cursor import READABLE_COLUMNS
+from subscriptions.documents import UNREADABLE
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownEvent
 from subscriptions.handlers.contract import registered
 from subscriptions.matching import TRUNCATE
 from subscriptions.models import Gate, Subscription
 from subscriptions.operators import FilterError
-from subscriptions.patterns import Verdict, compile_filter, with_leaving
+from subscriptions.past import TRIAL, Limits, Past
+from subscriptions.patterns import Pattern, Verdict, compile_filter, with_leaving
 from subscriptions.validation import check_matching, watched_columns
 
 NEWEST = 10_000  # events that a trial looks at
@@ -50,11 +53,20 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Trial:
-    """How a filter would have done: of `examined` past events `matched`, the newest `shown`."""
+    """How a filter would have done: of `examined` past events `matched`, the newest `shown`;
+    `unreadable` are those that no filter can examine.
+
+    To find them, `looked_at` events were passed, back to the time `back_to`; `is_whole` says that
+    there are no more.
+    """
 
     examined: int
     matched: int
     shown: list[Envelope]
+    unreadable: int = 0
+    looked_at: int = 0
+    back_to: datetime | None = None
+    is_whole: bool = True
 
 
 def why(subscription: Subscription, event_id: UUID) -> Explanation:
@@ -88,7 +100,8 @@ def check_visible(event_id: UUID, *, company: str | None) -> None:
 def _source(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
     company = subscription.company
     # A TRUNCATE has no rows, so it is of no company and told to all.
-    is_ours = company in (None, event.company) or event.operation == TRUNCATE
+    is_of_all = event.operation == TRUNCATE and event.company is None
+    is_ours = company in (None, event.company) or is_of_all
     yield Reason("company", company or "any", event.company, is_ours)
     if subscription.table is None:
         wanted = subscription.event_type or ""
@@ -100,6 +113,15 @@ def _source(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
 
 
 def _filter(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
+    """Yield what each condition says; of an event that none can examine, that."""
+    try:
+        yield from list(_conditions(subscription, event))
+    except UNREADABLE as error:
+        found = f"the event cannot be examined: {type(error).__name__}"
+        yield Reason("filter", subscription.filter, found, False)
+
+
+def _conditions(subscription: Subscription, event: Envelope) -> Iterator[Reason]:
     if event.operation == TRUNCATE:
         return
     try:
@@ -142,41 +164,41 @@ def _notes(subscription: Subscription, event: Envelope) -> Iterator[str]:
         yield "the event is older than the subscription"
 
 
-def try_filter(wanted: Subscription, *, since: datetime | None = None) -> Trial:
+def try_filter(
+    wanted: Subscription,
+    *,
+    since: datetime | None = None,
+    enough: int | None = None,
+    limits: Limits = TRIAL,
+) -> Trial:
     """Ask past events of the company, the newest 10,000 since then, what a subscription that need
-    not be saved would have got.
+    not be saved would have got; stop at `enough` that match, or at the limits.
 
     Raises InvalidSubscription. A table's events from before anybody subscribed to it are there only
     if it is captured always.
     """
     check_matching(wanted, watched_columns())
     pattern = compile_filter(wanted.filter)
-    examined = matched = 0
+    past = Past(wanted, limits=limits, since=since)
+    examined = matched = unreadable = 0
     shown: list[Envelope] = []
-    for event in _past(wanted, since):
+    for event in chain.from_iterable(past.newest_first()):
         examined += 1
-        is_source = all(reason.is_met for reason in _source(wanted, event))
-        if is_source and (event.operation == TRUNCATE or pattern.matches(event)):
+        is_met = _is_met(wanted, pattern, event)
+        unreadable += is_met is None
+        if is_met:
             matched += 1
-            if len(shown) < SHOWN:
-                shown.append(event)
-    return Trial(examined, matched, shown)
+            shown += [event] if len(shown) < SHOWN else []
+        if examined == NEWEST or matched == enough or past.is_over:
+            break
+    return Trial(examined, matched, shown, unreadable, past.looked_at, past.to, past.is_whole)
 
 
-_PAST = f"""
-SELECT {READABLE_COLUMNS} FROM event_system_event e
-WHERE (%(company)s::text IS NULL OR e.company = %(company)s)
-    AND (e."table" = %(table)s OR %(table)s::text IS NULL AND e.type IS NOT NULL)
-    AND (%(since)s::timestamptz IS NULL OR e.recorded_at >= %(since)s)
-ORDER BY e.seq DESC LIMIT %(newest)s
-"""  # noqa: S608 - constants
-
-
-def _past(wanted: Subscription, since: datetime | None) -> Iterator[Envelope]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _PAST,
-            {"company": wanted.company, "table": wanted.table, "since": since, "newest": NEWEST},
-        )
-        for row in cursor:
-            yield Envelope(*row)
+def _is_met(wanted: Subscription, pattern: Pattern, event: Envelope) -> bool | None:
+    """Whether the subscription gets the event; None if no filter can examine it."""
+    try:
+        if not all(reason.is_met for reason in _source(wanted, event)):
+            return False
+        return event.operation == TRUNCATE or pattern.matches(event)
+    except UNREADABLE:
+        return None

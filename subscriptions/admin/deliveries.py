@@ -117,8 +117,6 @@ class DeliveryAdmin(RecordedOfCompany):
             preview = of_delivery(delivery)
         except SubscriptionsError as error:
             return str(error)
-        except Exception as error:  # an event or a config that a handler stumbles over
-            return f"cannot be shown: {type(error).__name__}"
         return render_to_string("admin/subscriptions/preview.html", {"preview": preview})
 
     @admin.display(description="subscription", empty_value="(deleted)")

@@ -74,7 +74,12 @@ class LeverPages(SubscriptionPages):
 
 def _told(found: Replayed) -> str:
     missed = f", {found.missed} missed ones made" if found.missed else ""
-    return f"Replayed: {_counted(found.again)} sent again{missed}."
+    told = f"Replayed: {_counted(found.again)} sent again{missed}."
+    if found.is_whole:
+        return told
+    came = f"up to {found.up_to:%Y-%m-%d %H:%M:%S} UTC" if found.up_to else "to none"
+    seen = f"looked at {found.looked_at:,} events, {came}"
+    return f"{told} The time ran out: {seen}; go on from there."
 
 
 def _counted(count: int) -> str:

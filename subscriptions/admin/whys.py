@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from jobs.admin.companies import company_of
 from subscriptions import explanations
 from subscriptions.admin.pages import SubscriptionPages
+from subscriptions.documents import UNREADABLE
 from subscriptions.errors import UnknownEvent
 from subscriptions.explanations import Reason
 
@@ -44,5 +45,5 @@ def _shown(reason: Reason) -> Reason:
 def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        return str(value)
+    except UNREADABLE as error:
+        return f"cannot be shown: {type(error).__name__}"

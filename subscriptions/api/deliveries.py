@@ -49,6 +49,6 @@ def get_delivery(request: KeyRequest, delivery_id: int) -> dict[str, object]:
         raise UnknownDelivery(delivery_id)
     try:
         shown = examples.of_delivery(found)
-    except (SubscriptionsError, ValueError, RecursionError):
+    except SubscriptionsError:
         return delivery_details(found, None)
     return delivery_details(found, shown)

@@ -11,10 +11,11 @@ from pydantic import JsonValue
 from jobs.api.runs import MAX_ID
 from jobs.api.schemas import Name
 from subscriptions.api.bodies import OperationName
-from subscriptions.documents import plain
+from subscriptions.documents import UNREADABLE, plain
 from subscriptions.envelope import Envelope
 from subscriptions.examples import Sent
 from subscriptions.explanations import Explanation
+from subscriptions.filters import check_depth
 from subscriptions.handlers.configs import secret_keys, visible
 from subscriptions.handlers.contract import Preview, registered
 from subscriptions.models import Delivery, DeliveryAttempt, Gate, Subscription
@@ -122,6 +123,10 @@ class TrialOut(Schema):
     examined: int
     matched: int
     shown: list[EventShown]
+    unreadable: int = Field(description="of those: their numbers or depth no filter can examine")
+    looked_at: int = Field(description="events of every kind that were passed to find them")
+    back_to: datetime | None = Field(description="when the last of those was recorded")
+    is_whole: bool = Field(description="false: there are older ones; the time or space ran out")
 
 
 class ReasonOut(Schema):
@@ -256,6 +261,9 @@ class ReplayOut(Schema):
     missed: int
     lost: int = Field(description="of those asked for by id: they cannot be sent again")
     sample: list[int]
+    looked_at: int = Field(description="events of every kind that were passed to find missed ones")
+    up_to: datetime | None = Field(description="when the last of those was recorded")
+    is_whole: bool = Field(description="false: the time ran out; go on with `since` as `up_to`")
 
 
 class SecretOut(Schema):
@@ -273,10 +281,12 @@ class Resumed(Schema):
 
 
 def _shown(value: Any) -> Any:
+    """Return a value as JSON can hold it; of one that is too deep or too large a number, words."""
     try:
+        check_depth(value)
         return plain(value)
-    except (ValueError, RecursionError):
-        return str(value)[:1000]
+    except UNREADABLE as error:
+        return f"cannot be shown: {type(error).__name__}"
 
 
 def delivery_details(row: Delivery, request: Preview | None) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from typing import Any
 
 from subscriptions import handing
 from subscriptions.cursor import COLUMNS
+from subscriptions.documents import UNREADABLE
 from subscriptions.envelope import Envelope
 from subscriptions.errors import InvalidSubscription, UnknownSubscription
-from subscriptions.fanout import Match, insert_deliveries
+from subscriptions.fanout import insert_deliveries, matched
 from subscriptions.matching import Matcher, Target
 from subscriptions.models import Delivery, Subscription
 from subscriptions.operators import FilterError
+from subscriptions.past import REPLAY, Limits, Past
 from subscriptions.patterns import Pattern, compile_filter
 from subscriptions.routing import target_of
 from subscriptions.statements import execute, fetch
@@ -41,20 +43,6 @@ WHERE d.subscription_id = %(subscription)s AND d.status = ANY (%(statuses)s)
 ORDER BY d.event_seq LIMIT %(limit)s
 """  # noqa: S608 - constants
 
-EVENTS = f"""
-SELECT e.seq, {COLUMNS}
-FROM event_system_event e
-WHERE e.recorded_at >= %(since)s AND e.recorded_at < COALESCE(%(until)s, clock_timestamp())
-    AND e.seq > %(after)s
-    AND e."table" IS NOT DISTINCT FROM %(table)s
-    AND (%(company)s::text IS NULL OR e.company = %(company)s)
-    AND NOT EXISTS (
-        SELECT FROM event_system_delivery d
-        WHERE d.event_seq = e.seq AND d.event_at = e.recorded_at
-            AND d.subscription_id = %(subscription)s)
-ORDER BY e.seq LIMIT %(limit)s
-"""  # noqa: S608 - constants
-
 AGAIN = """
 UPDATE event_system_delivery d
 SET status = 'pending', generation = d.generation + 1, attempts = 0, error = '', batch_id = NULL,
@@ -70,13 +58,17 @@ class Replayed:
     """How many deliveries are sent `again`, and how many are made for events that were `missed`.
 
     `sample` holds the ids of the first of those that are sent again. `lost` are those asked for by
-    id whose event has left the outbox, or which did not fail.
+    id whose event has left the outbox, or which did not fail. To find what was missed, `looked_at`
+    events were passed, `up_to` that time; `is_whole` says that none was left.
     """
 
     again: int = 0
     missed: int = 0
     lost: int = 0
     sample: list[int] = field(default_factory=list)
+    looked_at: int = 0
+    up_to: datetime | None = None
+    is_whole: bool = True
 
 
 def replay(
@@ -89,13 +81,14 @@ def replay(
     missed: bool = False,
     again: bool = False,
     dry_run: bool = False,
+    limits: Limits = REPLAY,
 ) -> Replayed:
     """Send deliveries of the subscription again; return what that is, or would be if `dry_run`.
 
     Those that failed (dead, expired, canceled), recorded between `since` and `until`, whose events
     the filter meets; with `again` those that were delivered too. `missed` makes deliveries for
-    events of that time that match the subscription and have none; it needs `since`.
-    Reads the outbox in pages of 1,000.
+    events of that time that match the subscription and have none; it needs `since`, and ends at
+    the limits: the result says up to when it came, and the next one goes on from there.
 
     Raises UnknownSubscription, and InvalidSubscription if it is off or cannot be delivered to, or
     for a filter that cannot be.
@@ -112,8 +105,6 @@ def replay(
         "ids": None if delivery_ids is None else [pk for pk in delivery_ids if pk <= LARGEST_ID],
         "since": since,
         "until": until,
-        "table": subscription.table,
-        "company": subscription.company,
     }
     result = Replayed()
     for page in _pages(DELIVERIES, given):
@@ -125,7 +116,8 @@ def replay(
     if delivery_ids is not None:
         result.lost = len(set(delivery_ids)) - result.again
     if missed:
-        result.missed = _make_missed(given, target, pattern, dry_run=dry_run)
+        past = Past(subscription, limits=limits, since=since, until=until)
+        _make_missed(past, result, target, pattern, dry_run=dry_run)
     return result
 
 
@@ -150,7 +142,7 @@ def _pattern(wanted: Any) -> Pattern | None:
 def _is_met(pattern: Pattern | None, event: Envelope) -> bool:
     try:
         return pattern is None or pattern.matches(event)
-    except (ValueError, RecursionError):  # what no filter can examine
+    except UNREADABLE:
         return False
 
 
@@ -179,17 +171,14 @@ def _send_again(
 
 
 def _make_missed(
-    given: dict[str, Any], target: Target, pattern: Pattern | None, *, dry_run: bool
-) -> int:
+    past: Past, result: Replayed, target: Target, pattern: Pattern | None, *, dry_run: bool
+) -> None:
+    """Make deliveries part by part: what is made stays, also where the time runs out then."""
     matcher = Matcher([target])
-    made = 0
-    for page in _pages(EVENTS, given):
-        matches = [
-            Match(event, [target])
-            for _, event in page
-            if matcher.match(event) and _is_met(pattern, event)
-        ]
-        made += len(matches)
-        if not dry_run:
+    for events in past.missed():
+        # As the relay does: what a filter cannot examine becomes a dead delivery that says so.
+        matches = [match for match in matched(matcher, events) if _is_met(pattern, match.event)]
+        result.missed += len(matches)
+        if matches and not dry_run:
             handing.send(insert_deliveries(matches))
-    return made
+    result.looked_at, result.up_to, result.is_whole = past.looked_at, past.to, past.is_whole
