@@ -158,10 +158,14 @@ def _stored(subscription_id: int) -> Subscription:
 
 
 def _seal(subscription: Subscription) -> str | None:
-    """Encrypt what its config keeps secret; take the signing secret out and return it."""
+    """Encrypt what its config keeps secret; take the signing secret out and return it.
+
+    Raises InvalidSubscription if that makes the config too large.
+    """
     config = {key: value for key, value in subscription.config.items() if key != "secret"}
     secret: str | None = subscription.config.get("secret")
     subscription.config = sealing.seal(handler_named(subscription.handler_type), config)
+    check_document("config", subscription.config)
     return secret
 
 

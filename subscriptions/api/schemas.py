@@ -20,10 +20,13 @@ from subscriptions.handlers.configs import secret_keys, visible
 from subscriptions.handlers.contract import Preview, registered
 from subscriptions.models import Delivery, DeliveryAttempt, Gate, Subscription
 from subscriptions.recent import Rate
+from subscriptions.sealing import masked
 
 
 class SubscriptionOut(Schema):
-    """A subscription; `hidden` names the keys of its config that are set and never shown."""
+    """A subscription; `hidden` names what of its config is set and never shown: keys, and of
+    headers each by its name, such as headers.Authorization.
+    """
 
     id: int
     name: str
@@ -56,8 +59,14 @@ class SubscriptionOut(Schema):
     @staticmethod
     def resolve_hidden(row: Subscription) -> list[str]:
         handler = registered().get(row.handler_type)
-        known = set(row.config) if handler is None else set(row.config) & secret_keys(handler)
-        return sorted(known)
+        if handler is None:
+            return sorted(row.config)
+        named = masked(handler, row.config)
+        return [
+            f"{key}.{name}" if name else key
+            for key in sorted(set(row.config) & secret_keys(handler))
+            for name in named.get(key) or [""]
+        ]
 
     @staticmethod
     def resolve_debounce(row: Subscription) -> float | None:

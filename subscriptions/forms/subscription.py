@@ -25,6 +25,7 @@ from subscriptions.forms.widgets import FilterWidget, SuggestingInput
 from subscriptions.handlers.configs import visible
 from subscriptions.handlers.contract import Handler
 from subscriptions.models import Operation, Subscription, row_operations
+from subscriptions.sealing import masked
 from subscriptions.storable import check_document
 from subscriptions.validation import watched_columns
 
@@ -240,4 +241,4 @@ def shown_config(subscription: Subscription, handler: Handler | None) -> str:
     config = subscription.config if isinstance(subscription.config, dict) else {}
     if handler is None:
         return escape(", ".join(config))
-    return escape(str(visible(handler, config)))
+    return escape(str({**visible(handler, config), **masked(handler, config)}))

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
 CHECK_SECONDS = 2.0
+MOST_HEADERS = 100
+LONGEST_HEADERS = 16_384  # characters, names and values together
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 # What the signature, the length and the connection depend on is not the customer's to set.
 OWN_HEADERS = frozenset(
@@ -56,6 +58,8 @@ def http_url(value: str) -> str:
 
 
 def own_headers_left_out(value: dict[str, str]) -> dict[str, str]:
+    if sum(len(name) + len(text) for name, text in value.items()) > LONGEST_HEADERS:
+        raise ValueError(f"have more than {LONGEST_HEADERS} characters: few receivers take so many")
     for name, text in value.items():
         if name.lower() in OWN_HEADERS:
             raise ValueError(f"{name} is set by the platform")
@@ -85,8 +89,11 @@ class WebhookHandler(Handler):
         )
         headers: Annotated[dict[str, str], AfterValidator(own_headers_left_out)] = Field(
             default_factory=dict,
+            max_length=MOST_HEADERS,
             repr=False,
-            description="Sent with every request. Their values are never shown again.",
+            json_schema_extra={"secret": True},
+            description="Sent with every request. Their values are encrypted, and never shown"
+            " again.",
         )
         method: Literal["POST", "PUT", "PATCH"] = "POST"
         format: Literal["default", "cloudevents"] = Field(

@@ -8,7 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from pytest_httpserver import HTTPServer
 
+from subscriptions import sealing
 from subscriptions.deliveries import delivery
+from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Delivery, DeliveryAttempt, Event, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
@@ -107,7 +109,8 @@ def test_a_subscription_is_made_and_its_secrets_never_come_out(
         "acme",
         ["INSERT", "UPDATE"],
     )
-    assert stored.config["headers"] == {"Authorization": "Bearer very-secret"}
+    config = sealing.unseal(handler_named("WEBHOOK"), stored.config)
+    assert config["headers"] == {"Authorization": "Bearer very-secret"}
     assert stored.secret == FORM["config_secret"]
     page = operator.get(change_url(stored)).content.decode()
     listed = operator.get(reverse("admin:subscriptions_subscription_changelist")).content.decode()
@@ -143,7 +146,9 @@ def test_who_may_only_look_sees_no_headers(client: Client, orders: str, operator
     page = client.get(change_url(Subscription.objects.get())).content.decode()
 
     assert "93.184.216.34" in page
+    assert "Authorization" in page
     assert "very-secret" not in page
+    assert sealing.SEALED not in page
 
 
 @pytest.mark.parametrize(
