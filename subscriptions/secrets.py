@@ -5,17 +5,27 @@ once, replaced while the one before is good for a while.
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models.functions import Now
+from psycopg.errors import LockNotAvailable
 
 from subscriptions.errors import SecretRefused, UnknownHandlerType, UnknownSubscription
 from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Subscription
 from subscriptions.signing import is_secret, make_secret
+from subscriptions.statements import execute, fetch
 
 log = structlog.get_logger(__name__)
 
 OVERLAP = timedelta(days=1)  # how long the secret before still signs, too
+PATIENCE = "2s"
+BUSY = "somebody else changes the subscription right now: try again"
+LOCK_DEFINITIONS = """
+SELECT pg_advisory_xact_lock('event_system_interest'::regclass::oid::integer, 0)
+"""
+TRY_DEFINITIONS = """
+SELECT pg_try_advisory_xact_lock('event_system_interest'::regclass::oid::integer, 0)
+"""
 
 
 def adopt_secret(subscription_id: int) -> str | None:
@@ -23,31 +33,47 @@ def adopt_secret(subscription_id: int) -> str | None:
     be done.
 
     Plain SQL can only write a secret into `config`, in the clear: it moves into the encrypted
-    column. None if the subscription is gone or somebody else holds its row right now.
+    column. None if the subscription is gone or somebody else holds it right now.
     """
     with transaction.atomic():
-        subscription = (
-            Subscription.objects.select_for_update(skip_locked=True, no_key=True)
-            .filter(pk=subscription_id)
-            .first()
-        )
-        if subscription is None:
-            return None
-        config = subscription.config if isinstance(subscription.config, dict) else {}
-        given = config.get("secret")
-        if given is not None and is_secret(str(given)):
-            secret = str(given)
-        elif subscription.secret and is_secret(subscription.secret):
-            if "secret" not in config:
-                return str(subscription.secret)
-            secret = subscription.secret
-        else:
-            secret = make_secret()
-        changes: dict[str, object] = {"secret": secret}
-        if "secret" in config:
-            changes["config"] = {name: value for name, value in config.items() if name != "secret"}
-        Subscription.objects.filter(pk=subscription_id).update(**changes)
-        return secret
+        subscription = _locked(subscription_id, waits=False)
+        return None if subscription is None else _adopted(subscription)
+
+
+def _locked(subscription_id: int, *, waits: bool) -> Subscription | None:
+    """Return the row, locked; None if it is gone, held by somebody else, or just got a secret.
+
+    Whoever changes a definition takes the lock of all definitions before the row, as the table's
+    trigger does; to take a secret out of `config` is such a change.
+    """
+    rows = Subscription.objects.filter(pk=subscription_id)
+    is_change = rows.filter(config__has_key="secret").exists()
+    if is_change and waits:
+        fetch(LOCK_DEFINITIONS, [])
+    elif is_change and not fetch(TRY_DEFINITIONS, [])[0][0]:
+        return None
+    subscription = rows.select_for_update(skip_locked=not waits, no_key=True).first()
+    if subscription is not None and "secret" in subscription.config and not is_change:
+        return None
+    return subscription
+
+
+def _adopted(subscription: Subscription) -> str:
+    """Return the secret of a locked row, stored where it belongs."""
+    config = subscription.config if isinstance(subscription.config, dict) else {}
+    given, stored = config.get("secret"), subscription.secret
+    if given is not None and is_secret(str(given)):
+        secret = str(given)
+    elif stored and is_secret(stored):
+        secret = str(stored)
+    else:
+        secret = make_secret()
+    changes: dict[str, object] = {} if secret == stored else {"secret": secret}
+    if "secret" in config:
+        changes["config"] = {name: value for name, value in config.items() if name != "secret"}
+    if changes:
+        Subscription.objects.filter(pk=subscription.pk).update(**changes)
+    return secret
 
 
 def previous(subscription: Subscription) -> str | None:
@@ -65,7 +91,7 @@ def reveal(subscription_id: int) -> str:
     """
     _check_type(subscription_id)
     if (secret := adopt_secret(subscription_id)) is None:
-        raise SecretRefused("somebody else changes the subscription right now: try again")
+        raise SecretRefused(BUSY)
     unseen = Subscription.objects.filter(pk=subscription_id, secret_revealed_at=None)
     if not unseen.update(secret_revealed_at=Now()):
         raise SecretRefused("the secret was shown before, and is not shown again: rotate it")
@@ -76,21 +102,34 @@ def reveal(subscription_id: int) -> str:
 def rotate(subscription_id: int) -> str:
     """Return a new secret; deliveries carry the signature of the old one, too, for a day.
 
-    Raises UnknownSubscription, or SecretRefused for a type that signs nothing.
+    Of two at once the second replaces the first's. Raises UnknownSubscription, or SecretRefused for
+    a type that signs nothing or if somebody else holds the row for longer than two seconds.
     """
     _check_type(subscription_id)
-    old = adopt_secret(subscription_id)
     new = make_secret()
-    changed = Subscription.objects.filter(pk=subscription_id).update(
-        previous_secret=old,
+    try:
+        with transaction.atomic():
+            execute(f"SET LOCAL lock_timeout = '{PATIENCE}'", [])
+            _replace(subscription_id, new)
+            execute("SET LOCAL lock_timeout TO DEFAULT", [])
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise SecretRefused(BUSY) from error
+    log.info("secret_rotated", subscription=subscription_id)
+    return new
+
+
+def _replace(subscription_id: int, new: str) -> None:
+    subscription = _locked(subscription_id, waits=True)
+    if subscription is None:
+        raise SecretRefused(BUSY)
+    Subscription.objects.filter(pk=subscription_id).update(
+        previous_secret=_adopted(subscription),
         previous_secret_until=Now() + OVERLAP,
         secret=new,
         secret_revealed_at=Now(),
     )
-    if not changed:
-        raise UnknownSubscription(subscription_id)
-    log.info("secret_rotated", subscription=subscription_id)
-    return new
 
 
 def _check_type(subscription_id: int) -> None:

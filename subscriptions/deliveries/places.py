@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from subscriptions.deliveries.admission import NO_ROOM, ROOM_NET, Candidate, Ruled, Status
 from subscriptions.deliveries.breaker import PROBE_LEASE
 from subscriptions.statements import execute, fetch
@@ -14,14 +16,22 @@ UPDATE event_system_gate SET probe_id = %s, open_until = clock_timestamp() + %s
 WHERE subscription_id = %s AND open_until <= clock_timestamp()
 """
 
-# The generic cell rate algorithm: `next_at` is when the next place is free; this takes some.
-TAKE_PLACES = """
+# So far ahead places are given; who comes later queues, and is called when there are some again.
+AHEAD = timedelta(minutes=2)
+
+# The generic cell rate algorithm: `next_at` is when the next place is free. Locks the gate, and
+# says which delivery is the first of those that wait for a place.
+LOOK_AHEAD = """
 INSERT INTO event_system_gate AS g (subscription_id, next_at)
-VALUES (%(subscription)s, clock_timestamp() + %(time)s)
+VALUES (%(subscription)s, clock_timestamp())
 ON CONFLICT (subscription_id) DO UPDATE
-SET next_at = GREATEST(g.next_at, clock_timestamp()) + %(time)s
-RETURNING next_at - %(time)s, clock_timestamp()
+SET next_at = LEAST(GREATEST(g.next_at, clock_timestamp()), clock_timestamp() + %(ahead)s)
+RETURNING next_at, clock_timestamp(), (
+    SELECT d.event_seq FROM event_system_delivery d
+    WHERE d.subscription_id = %(subscription)s AND d.status = 'queued' AND d.due_at IS NULL
+    ORDER BY d.event_seq LIMIT 1)
 """
+TAKE_PLACES = "UPDATE event_system_gate SET next_at = %s WHERE subscription_id = %s"
 
 
 def past_the_breaker(waiting: list[Candidate]) -> tuple[list[Candidate], list[Ruled]]:
@@ -49,26 +59,35 @@ def into_the_room(waiting: list[Candidate], places: int) -> tuple[list[Candidate
 def at_the_rate(
     waiting: list[Candidate], max_rate: int | None
 ) -> tuple[list[Candidate], list[Ruled]]:
-    """Give each a place, `max_rate` a second; those whose place is later come back for it."""
+    """Give each a place, `max_rate` a second; those whose place is later come back for it.
+
+    Nobody passes those that wait for a place.
+    """
     if not max_rate:
         return waiting, []
     let_in = [candidate for candidate in waiting if candidate.slot_at is not None]
     rest = [candidate for candidate in waiting if candidate.slot_at is None]
     if not rest:
         return let_in, []
-    interval = timedelta(seconds=1 / max_rate)
-    start, now = _take_places(rest[0].subscription_id, interval * len(rest))
-    later: list[Ruled] = []
+    reason = f"waits for its place: at most {max_rate} a second"
+    slots, now = _take_places(rest, timedelta(seconds=1 / max_rate))
+    ruled: list[Ruled] = []
     for position, candidate in enumerate(rest):
-        slot = start + interval * position
-        if slot <= now + RATE_GRAIN:
+        if position >= len(slots):
+            ruled.append(Ruled(candidate.id, Status.QUEUED, reason))
+        elif (slot := slots[position]) <= now + RATE_GRAIN:
             let_in.append(candidate)
         else:
-            reason = f"waits for its place: at most {max_rate} a second"
-            later.append(Ruled(candidate.id, Status.QUEUED, reason, slot - now, slot))
-    return let_in, later
+            ruled.append(Ruled(candidate.id, Status.QUEUED, reason, slot - now, slot))
+    return let_in, ruled
 
 
-def _take_places(subscription_id: int, time: timedelta) -> tuple[datetime, datetime]:
-    [(start, now)] = fetch(TAKE_PLACES, {"subscription": subscription_id, "time": time})
-    return start, now
+def _take_places(waiting: list[Candidate], interval: timedelta) -> tuple[list[datetime], datetime]:
+    """Return the places of the first of these, in the order of their events, and the time now."""
+    pk = waiting[0].subscription_id
+    with transaction.atomic():
+        [(start, now, queued)] = fetch(LOOK_AHEAD, {"subscription": pk, "ahead": AHEAD})
+        count = sum(1 for one in waiting if queued is None or one.event_seq < queued)
+        count = min(count, max((now + AHEAD - start) // interval, 0))
+        execute(TAKE_PLACES, [start + interval * count, pk])
+    return [start + interval * position for position in range(count)], now

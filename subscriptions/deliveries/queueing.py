@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from subscriptions.deliveries.admission import NET
+from subscriptions.deliveries.places import AHEAD
 from subscriptions.statements import execute, execute_prepared, fetch, fetch_prepared
 
-# Not those that keep a place in a rate: they come when it is their turn.
+# Not those that have a place in a rate, or wait for one: they come when it is their turn.
 CALL = """
 UPDATE event_system_delivery d
 SET status = 'pending', error = '', due_at = clock_timestamp() + %s
@@ -14,7 +15,7 @@ FROM (
     SELECT q.id, q.event_at FROM event_system_delivery q
     LEFT JOIN event_system_gate g ON g.subscription_id = q.subscription_id
     WHERE q.subscription_id = %s AND q.status = 'queued' AND q.slot_at IS NULL
-        AND g.open_until IS NULL
+        AND q.due_at IS NOT NULL AND g.open_until IS NULL
     ORDER BY q.event_seq LIMIT %s FOR NO KEY UPDATE OF q SKIP LOCKED) AS next
 WHERE d.id = next.id AND d.event_at = next.event_at
 RETURNING d.id
@@ -44,9 +45,19 @@ FROM mine WHERE d.id = mine.id AND d.event_at = mine.event_at
 """
 
 
+# How many more places the rate of a subscription has, within the time for which they are given;
+# NULL without a rate. Of one that is off or paused the claim makes canceled or held ones.
+PLACES = """
+CASE WHEN s.max_rate IS NOT NULL AND s.active AND s.paused_at IS NULL THEN
+    LEAST(GREATEST(floor(s.max_rate * extract(epoch FROM %s::interval
+        - GREATEST(g.next_at - clock_timestamp(), interval '0'))), 0), 1000000)::integer
+END
+"""
+
+
 def _subscriptions_with(condition: str, *, unless: str) -> str:
     """Return a query for the subscriptions that have such deliveries, by a probe of the index each,
-    and of which `unless` is not true.
+    and of which `unless` is not true; with the places of their rate.
     """
     return f"""
 WITH RECURSIVE found AS (
@@ -58,29 +69,23 @@ WITH RECURSIVE found AS (
             ORDER BY d.subscription_id LIMIT 1)
     FROM found WHERE found.subscription_id IS NOT NULL
 )
-SELECT subscription_id FROM found
-WHERE subscription_id IS NOT NULL AND NOT EXISTS (SELECT FROM {unless})
+SELECT found.subscription_id, {PLACES} FROM found
+LEFT JOIN event_system_subscription s ON s.id = found.subscription_id
+LEFT JOIN event_system_gate g ON g.subscription_id = found.subscription_id
+WHERE found.subscription_id IS NOT NULL AND ({unless}) IS NOT TRUE
 """  # noqa: S608 - constants
 
 
 SHUT = "status = 'queued' AND due_at IS NULL"
 HELD = "status = 'held'"
 
-# What the breaker stopped where it is open no longer; what was held where the subscription is not
-# paused any more.
+# What the breaker stopped where it is open no longer, and what waits for a place in its rate; what
+# was held where the subscription is not paused any more.
 WITH_FREED = {
     SHUT: _subscriptions_with(
-        SHUT,
-        # Of one that is off or paused the claim makes canceled or held ones.
-        unless="event_system_gate g JOIN event_system_subscription s ON s.id = g.subscription_id"
-        " WHERE g.subscription_id = found.subscription_id AND g.open_until IS NOT NULL"
-        " AND s.active AND s.paused_at IS NULL",
+        SHUT, unless="g.open_until IS NOT NULL AND s.active AND s.paused_at IS NULL"
     ),
-    HELD: _subscriptions_with(
-        HELD,
-        unless="event_system_subscription s WHERE s.id = found.subscription_id"
-        " AND s.paused_at IS NOT NULL",
-    ),
+    HELD: _subscriptions_with(HELD, unless="s.paused_at IS NOT NULL"),
 }
 
 
@@ -141,13 +146,21 @@ def leave_queues(subscription_ids: Iterable[int]) -> int:
 
 
 def release(*, limit: int) -> int:
-    """Make pending what nothing stops any more, of each subscription so many at most; return how
-    many that were.
+    """Make pending what nothing stops any more, the first of each subscription's, `limit` of all
+    together; return how many that were.
+
+    The rest follows at the next call: who lets much go holds up nobody else's deliveries.
     """
-    return sum(
-        execute(_free(condition), [pk, limit])
+    freed = [
+        (condition, pk, places)
         for condition, query in WITH_FREED.items()
-        for (pk,) in fetch_prepared(query)
+        for pk, places in fetch_prepared(query, [AHEAD])
+    ]
+    page = max(limit // max(len(freed), 1), 1)
+    return sum(
+        execute(_free(condition), [pk, page if places is None else min(page, places)])
+        for condition, pk, places in freed
+        if places != 0
     )
 
 

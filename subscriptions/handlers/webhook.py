@@ -36,6 +36,7 @@ LONGEST_RETRY_AFTER = timedelta(days=1)
 CHECK_SECONDS = 2.0
 MOST_HEADERS = 100
 LONGEST_HEADERS = 16_384  # characters, names and values together
+SECRET_WAIT = timedelta(seconds=2)  # until somebody else has done with the row
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
 # What the signature, the length and the connection depend on is not the customer's to set.
 OWN_HEADERS = frozenset(
@@ -198,7 +199,8 @@ def _default_body(event: Envelope) -> str:
 def _deliver(batch: Sequence[Item]) -> Outcome:
     item = batch[0]
     if item.secret is None:
-        return Outcome.failed(item, "the subscription has no secret to sign with")
+        reason = "waits for its secret: somebody holds the subscription"
+        return Outcome.postponed(item, reason, retry_after=SECRET_WAIT)
     began = time.monotonic()
     request = request_for(batch)
     try:

@@ -18,7 +18,7 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
-from subscriptions.deliveries import controls, delivery, sweeping
+from subscriptions.deliveries import controls, delivery, places, queueing, sweeping
 from subscriptions.deliveries.breaker import Breaker
 from subscriptions.deliveries.record_order import promote
 from subscriptions.events import SubscriptionDisabled
@@ -534,6 +534,50 @@ def test_a_higher_rate_lets_those_that_wait_go(
     assert by_status() == {"delivered": 4}
 
 
+def test_places_are_given_some_minutes_ahead_and_the_rest_follows_in_order(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    swept: Callable[..., list[int]],
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (places, queueing):
+        monkeypatch.setattr(module, "AHEAD", timedelta(seconds=3))
+    settle(max_rate=1)
+    sql("INSERT INTO orders SELECT n, 'acme', 'a' FROM generate_series(1, 8) AS n")
+
+    delivery.deliver(relay())
+
+    queued = Delivery.objects.filter(status="queued").order_by("event_id")
+    assert [one.slot_at is None for one in queued] == [False] * 2 + [True] * 5
+    assert swept() == [queued[0].pk]  # its place has come; there is none for the others
+
+    sql("INSERT INTO orders VALUES (9, 'acme', 'a')")
+    sql("UPDATE event_system_gate SET next_at = clock_timestamp() - interval '1 s'")
+    delivery.deliver(relay())
+    assert receiver.told == [("1", "a")]  # the new one passes nobody
+
+    delivery.deliver(swept())
+    assert ("4", "a") in receiver.told
+    assert ("9", "a") not in receiver.told
+
+
+def test_another_url_keeps_the_place_in_the_rate_and_another_rate_does_not(
+    hook: int, sql: Sql
+) -> None:
+    settle(max_rate=1)
+    next_at = datetime.now(tz=UTC) + timedelta(minutes=1)
+    Gate.objects.create(subscription_id=hook, failures=3, next_at=next_at)
+
+    sql('UPDATE event_system_subscription SET config = \'{"url": "https://example.com"}\'')
+    gate = Gate.objects.get()
+    assert (gate.failures, gate.next_at) == (0, next_at)
+
+    settle(max_rate=2)
+    assert Gate.objects.get().next_at is None
+
+
 # Schedules ----------------------------------------------------------------------------------------
 
 
@@ -620,6 +664,20 @@ def test_what_is_held_for_thirty_days_expires(
 
     assert statuses() == ["expired"]
     assert controls.resume(hook) == 0
+
+
+def test_resuming_lets_much_go_in_pages(
+    hook: int, sql: Sql, relay: Callable[[], list[int]]
+) -> None:
+    controls.pause(hook)
+    sql("INSERT INTO orders SELECT n, 'acme', 'a' FROM generate_series(1, 10) AS n")
+    relay()
+
+    assert controls.resume(hook) == 10
+    assert by_status() == {"held": 10}
+    sweeping.tend(limit=4)
+
+    assert statuses() == ["pending"] * 4 + ["held"] * 6
 
 
 # Batches ------------------------------------------------------------------------------------------

@@ -201,18 +201,6 @@ def drips(client: socket.socket) -> None:
         stop.wait(0.01)
 
 
-def reads_slowly(client: socket.socket) -> None:
-    """Take the request in sips, each in time for a limit on single writes; then answer."""
-    pause = threading.Event()
-    for _ in range(60):
-        if not client.recv(200_000):
-            return
-        pause.wait(0.05)
-    while len(client.recv(2_000_000)) > 100_000:
-        pass
-    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-
 def endless(client: socket.socket) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     while True:
@@ -237,17 +225,34 @@ def test_the_deadline_covers_the_whole_exchange(
 
 
 def test_the_deadline_covers_a_receiver_that_reads_slowly(serve: Serve) -> None:
-    port = serve(reads_slowly)
+    content = b"x" * 30_000_000
+    taken: list[int] = []
+    is_over, pause = threading.Event(), threading.Event()
+
+    def sip(client: socket.socket) -> None:
+        """Take some, each time soon enough for a limit on that write alone; then all."""
+        try:
+            while part := client.recv(200_000):
+                taken.append(len(part))
+                if len(taken) < 40:
+                    pause.wait(0.05)
+        finally:
+            is_over.set()
+
+    port = serve(sip)
 
     with pytest.raises(ExchangeFailed, match="Timeout"):
         send(
             "POST",
             f"http://127.0.0.1:{port}/",
             headers={},
-            content=b"x" * 30_000_000,
+            content=content,
             allowed=LOCAL,
             seconds=0.5,
         )
+
+    assert is_over.wait(10)
+    assert sum(taken) < len(content)
 
 
 def test_idle_clients_beyond_some_are_closed(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
