@@ -4,7 +4,7 @@ It goes through the real handler, by the same rules as a worker's delivery, and 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -15,6 +15,7 @@ import structlog
 from django.db import connection
 
 from subscriptions.contracts import known_types, type_named
+from subscriptions.cursor import READABLE_COLUMNS
 from subscriptions.envelope import Envelope
 from subscriptions.errors import UnknownSubscription
 from subscriptions.explanations import envelope, try_filter
@@ -23,6 +24,7 @@ from subscriptions.matching import is_glob
 from subscriptions.models import Delivery, Operation, Subscription
 from subscriptions.samples import fitting, sample, sample_of_schema
 from subscriptions.secrets import adopt_secret, previous
+from subscriptions.statements import fetch
 from subscriptions.validation import parse_config
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,14 @@ JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum > 0 AND NOT a.attisd
 JOIN pg_type t ON t.oid = a.atttypid
 WHERE w."table" = %s AND a.attname <> ALL (w.exclude) AND a.attgenerated <> 'v' ORDER BY a.attnum
 """
+
+MOST_SHOWN = 100_000  # bytes as stored
+_SMALL = f"""
+SELECT {READABLE_COLUMNS} FROM event_system_event e
+WHERE e.seq = ANY (%(seqs)s::bigint[])
+    AND COALESCE(pg_column_size(e.payload), 0) + COALESCE(pg_column_size(e.new), 0)
+        + COALESCE(pg_column_size(e.old), 0) <= %(most)s
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,18 @@ def of_delivery(delivery: Delivery) -> Preview:
     if subscription is None:
         raise UnknownSubscription(delivery.subscription_id)
     return preview(subscription, envelope(delivery.event_uuid))
+
+
+def of_deliveries(subscription: Subscription, deliveries: Iterable[Delivery]) -> dict[int, Preview]:
+    """Return what the subscription, as it is now, makes of deliveries' events, by delivery. One
+    query. Those whose event has left the outbox, or is larger than 100 kB, are left out.
+
+    Raises InvalidSubscription or UnknownHandlerType.
+    """
+    by_seq = {delivery.event_id: delivery.pk for delivery in deliveries}
+    given = {"seqs": list(by_seq), "most": MOST_SHOWN}
+    events = [Envelope(*row) for row in fetch(_SMALL, given)]
+    return {by_seq[event.seq]: preview(subscription, event) for event in events}
 
 
 def send(subscription: Subscription) -> Sent:

@@ -10,7 +10,7 @@ from jobs.admin.companies import (
 from jobs.admin.keys import ApiKeyAdmin
 from jobs.admin.platform import keep_from_companies
 from jobs.admin.records import ActionAdmin, DefinitionAdmin, FiringAdmin, HoldAdmin, WaitAdmin
-from jobs.admin.rows import ReadOnly, Recorded
+from jobs.admin.rows import ReadOnly, Recorded, SearchedByKey
 from jobs.admin.runs import RunAdmin
 from jobs.admin.steps import AttemptAdmin, JoinAdmin, StepRunAdmin
 
@@ -30,6 +30,7 @@ __all__ = [
     "RecordedOfCompany",
     "RecordedOfRun",
     "RunAdmin",
+    "SearchedByKey",
     "StepRunAdmin",
     "WaitAdmin",
     "keep_from_companies",

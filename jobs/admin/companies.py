@@ -113,7 +113,7 @@ class MembershipAdmin(ModelAdmin):
 
     list_display = ("user", "company")
     list_select_related = ("user",)
-    search_fields = ("user__username", "=company")
+    search_fields = ("user__username", "company__exact")
     ordering = ("company", "user__username")
     show_full_result_count = False
 

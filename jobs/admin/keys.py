@@ -49,7 +49,7 @@ class ApiKeyAdmin(OwnedByCompany, ModelAdmin):  # type: ignore[misc]  # override
         *("name", "company", "prefix", "scopes", "created_at", "expires_at", "last_used_at"),
         "revoked_at",
     )
-    search_fields = ("=company", "name", "=prefix")
+    search_fields = ("company__exact", "name", "prefix__exact")
     ordering = ("company", "name")
     show_full_result_count = False
     actions = ("revoke_keys",)

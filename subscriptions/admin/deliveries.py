@@ -53,7 +53,7 @@ class DeliveryAdmin(RecordedOfCompany):
     )
     list_filter = ("status", HandlerTypeFilter)
     search_fields = ("=company",)
-    search_help_text = "A company, whole"
+    search_help_text = "A company, or a delivery's number, whole"
     ordering = ("-id",)
     inlines = (DeliveryAttemptInline,)
     actions = ("replay_deliveries",)
@@ -62,6 +62,16 @@ class DeliveryAdmin(RecordedOfCompany):
         *("handler_type", "attempts", "generation", "due_at", "created_at", "finished_at"),
         *("record_key", "batch_id"),
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
+    ) -> tuple[QuerySet[Delivery], bool]:
+        """Find by the subscriptions of a company: no index knows the companies of deliveries."""
+        if not (term := search_term.strip()):
+            return queryset, False
+        if term.isascii() and term.isdigit():
+            return queryset.filter(pk=int(term[:20])), False
+        return deliveries_of(queryset, term), False
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("subscriptions.change_subscription")
@@ -112,12 +122,12 @@ class DeliveryAdmin(RecordedOfCompany):
 
     @admin.display(description="request")
     def shown_request(self, delivery: Delivery) -> str:
-        """What the subscription, as it is now, makes of the event."""
+        """Show what the subscription, as it is now, makes of the event, and say so."""
         try:
             preview = of_delivery(delivery)
         except SubscriptionsError as error:
             return str(error)
-        return render_to_string("admin/subscriptions/preview.html", {"preview": preview})
+        return render_to_string("admin/subscriptions/request.html", {"preview": preview})
 
     @admin.display(description="subscription", empty_value="(deleted)")
     def subscription_name(self, delivery: Delivery) -> str | None:

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 
-from jobs.admin import CompanyScoped, RecordedOfCompany
+from jobs.admin import CompanyScoped, RecordedOfCompany, SearchedByKey
 from jobs.admin.companies import company_of
 from jobs.counting import counted
 from subscriptions.admin.filters import EntityFilter, ProviderFilter
@@ -66,7 +66,7 @@ class ExternalMappingAdmin(RecordedOfCompany):
 
 
 @admin.register(ExternalConnection)
-class ExternalConnectionAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
+class ExternalConnectionAdmin(CompanyScoped, SearchedByKey, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
     """Tokens go in and never come out; a saved form replaces them."""
 
     form = ConnectionForm

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
-from jobs.admin import CompanyScoped
+from jobs.admin import CompanyScoped, SearchedByKey
 from jobs.admin.rows import CappedPaginator
 from jobs.counting import counted
 from subscriptions import scheduled
@@ -38,7 +38,7 @@ class MoveForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stu
 
 
 @admin.register(ScheduledEvent)
-class ScheduledEventAdmin(CompanyScoped, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
+class ScheduledEventAdmin(CompanyScoped, SearchedByKey, ModelAdmin):  # type: ignore[misc]  # overrides on purpose
     form = MoveForm
     list_display = ("type", "key", "company", "due_at", "created_at", "updated_at")
     search_fields = ("=company", "=type", "=key")

@@ -35,7 +35,7 @@ class SubscriptionAdmin(  # type: ignore[misc]  # as ModelAdmin itself
         *("name", "company", "source", "handler_type", "state", "arrived", "updated_at"),
     )
     list_filter = ("active", HandlerTypeFilter)
-    search_fields = ("name", "=company", "=table", "=event_type")
+    search_fields = ("name", "company__exact", "table__exact", "event_type__exact")
     ordering = ("company", "name")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:

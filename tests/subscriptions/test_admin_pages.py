@@ -13,6 +13,7 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 
 from subscriptions import secrets
+from subscriptions.admin import events
 from subscriptions.deliveries import delivery
 from subscriptions.errors import SecretRefused
 from subscriptions.models import Delivery, Event, Gate, Subscription
@@ -61,6 +62,65 @@ def test_the_page_shows_recent_deliveries_and_how_many_arrived(
     assert "in the last 24 hours 66.7 % arrived (2 delivered, 1 failed)" in page
     assert all(f"/delivery/{pk}/change/" in page for pk in messages.ids)
     assert "very-secret" not in page
+
+
+def test_each_recent_delivery_unfolds_its_request_response_and_timing(
+    operator: Client, hook: int, sql: Sql, messages: Messages
+) -> None:
+    sql("INSERT INTO orders VALUES (7, 'acme', 'paid')")
+    relay_all(Router())
+    delivery.deliver(messages.ids)
+
+    page = text(operator.get(url("change", hook))).partition("<details>")[2]
+
+    assert "present configuration" in page
+    assert "&quot;recordId&quot;: &quot;7&quot;" in page
+    assert "HTTP 200" in page
+    assert "answered so" in page
+    assert "Try 1 of generation 1 began" in page
+    assert "very-secret" not in page
+
+
+def test_a_delivery_s_page_says_that_the_request_is_rebuilt(
+    operator: Client, hook: int, sql: Sql, messages: Messages
+) -> None:
+    sql("INSERT INTO orders VALUES (7, 'acme', 'paid')")
+    relay_all(Router())
+    delivery.deliver(messages.ids)
+    page = reverse("admin:subscriptions_delivery_change", args=messages.ids)
+
+    assert "present configuration: what was sent then may have differed" in text(operator.get(page))
+
+
+def test_events_are_found_by_whole_keys_among_the_newest(
+    operator: Client, hook: int, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 5) n")
+    monkeypatch.setattr(events, "MOST_LISTED", 3)
+    listed = reverse("admin:subscriptions_event_changelist")
+    oldest = Event.objects.earliest("seq")
+
+    def rows(**query: str) -> tuple[int, bool]:
+        answer = operator.get(listed, query)
+        return len(answer.context["cl"].result_list), "Looked at the newest" in text(answer)
+
+    assert rows() == (5, False)
+    assert rows(q="acme") == (3, True)
+    assert rows(q="ACME") == (0, True)
+    assert rows(operation__exact="INSERT") == (3, True)
+    assert rows(q=str(oldest.event_id)) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "name", ["subscriptions_event", "subscriptions_delivery", "jobs_wait", "jobs_action"]
+)
+def test_searches_compare_whole_keys_as_the_indexes_hold_them(
+    operator: Client, hook: int, name: str, django_assert_max_num_queries: Any
+) -> None:
+    with django_assert_max_num_queries(30) as queries:
+        operator.get(reverse(f"admin:{name}_changelist"), {"q": "acme"})
+
+    assert "UPPER" not in " ".join(query["sql"] for query in queries.captured_queries)
 
 
 def test_the_list_shows_states_and_how_many_arrived(

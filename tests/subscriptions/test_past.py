@@ -12,7 +12,8 @@ from django.urls import reverse
 
 from subscriptions import past
 from subscriptions.deliveries.replaying import replay
-from subscriptions.explanations import try_filter, why
+from subscriptions.examples import preview
+from subscriptions.explanations import envelope, try_filter, why
 from subscriptions.models import Delivery, Event, Subscription
 from subscriptions.past import Limits
 from subscriptions.relay import relay_all
@@ -161,6 +162,9 @@ def test_a_document_that_nobody_can_read_breaks_no_page(
     test_page = reverse("admin:subscriptions_subscription_test", args=[pk])
     body = {"table": "odd", "filter": {"doc": {"n": 1}}}
 
+    config = {"workflow": "restock/create"}
+    starting = Subscription(pk=pk, company="acme", handler_type="WORKFLOW", config=config)
+    assert "cannot be shown" in preview(starting, envelope(event.event_id)).title
     trial = try_filter(subscription)
     tried = acme.post("/subscriptions/try", body).json()
     explained = acme.get(f"/subscriptions/{pk}/why/{event.event_id}").json()
