@@ -1,6 +1,7 @@
 """What can go wrong in the event system.
 
 SubscriptionsError
+├── AlreadyRouted           events some of whose deliveries have been made before
 ├── BrokenContract          a payload that its type's declared model refuses
 ├── CannotReplay            a dead letter that is decided, or that still cannot become an event
 ├── CannotSchedule          an event whose time or key cannot be: says what is allowed
@@ -23,6 +24,10 @@ SubscriptionsError
 
 class SubscriptionsError(Exception):
     """The root of this app's errors."""
+
+
+class AlreadyRouted(SubscriptionsError):
+    """Say that some deliveries of events, held to be new, are there."""
 
 
 class BrokenContract(SubscriptionsError):

@@ -14,7 +14,7 @@ from django.db import transaction
 from subscriptions import cursor, handing, runs, unroutable
 from subscriptions.cursor import EARLIEST, LATEST, Glance
 from subscriptions.envelope import Envelope
-from subscriptions.errors import OddEvents
+from subscriptions.errors import AlreadyRouted, OddEvents
 from subscriptions.fanout import Match, insert_in_turn, matched
 from subscriptions.handing import Waiting
 from subscriptions.routing import Router
@@ -89,6 +89,15 @@ def _turn(router: Router, share: Share, limit: int, hand: Hand) -> Relayed:
 
 
 def _page(router: Router, share: Share, limit: int) -> tuple[int, list[Waiting]]:
+    try:
+        return _routed(router, share, limit, are_new=True)
+    except AlreadyRouted:  # some were read before: after a restore, say
+        return _routed(router, share, limit, are_new=False)
+
+
+def _routed(
+    router: Router, share: Share, limit: int, *, are_new: bool
+) -> tuple[int, list[Waiting]]:
     with transaction.atomic():
         with blamed_on_events():
             events = _read(share, limit)
@@ -97,7 +106,8 @@ def _page(router: Router, share: Share, limit: int) -> tuple[int, list[Waiting]]
             router.refresh()
             parts = (events[first : first + PART] for first in range(0, len(events), PART))
             with blamed_on_events():
-                waiting = insert_in_turn(matched(router.matcher, part) for part in parts)
+                matches = (matched(router.matcher, part) for part in parts)
+                waiting = insert_in_turn(matches, are_new=are_new)
                 runs.offer(events)
         _move_on(share, [event.seq for event in events], limit)
     return len(events), waiting
