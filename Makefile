@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests mostly wait: one process more than this many cores. ARGS="-n 0 …" runs them in one.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(VENV)/bin/pytest --numprocesses=$(PROCESSES) --dist=loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
@@ -40,7 +43,7 @@ demo: setup ## run the main job on real services and show what happened
 	@$(BIN)/python -m counterpoint.demo $(ARGS)
 
 test: setup ## run the tests: make test ARGS=tests/jobs for some of them
-	@$(BIN)/pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 faults: setup ## kill, drop and restart while workflows run: make faults ARGS="--minutes 10 --seed 7"
 	@$(BIN)/python -m tests.faults $(ARGS)
@@ -48,12 +51,13 @@ faults: setup ## kill, drop and restart while workflows run: make faults ARGS="-
 up: setup ## run everything on this machine until Ctrl-C; ARGS="web worker" for some processes
 	@$(BIN)/python -m counterpoint.embedded up $(ARGS)
 
-check: setup ## lint, types, import layers, then the tests
+check: setup ## lint, types, import layers, event contracts, then the tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(STATIC_ENV) $(BIN)/mypy
 	@$(STATIC_ENV) $(BIN)/lint-imports
-	@$(BIN)/pytest $(ARGS)
+	@$(STATIC_ENV) $(BIN)/python manage.py event_schemas --check
+	@$(PYTEST) $(ARGS)
 
 bench: $(MEASURED) ## measure this engine beside its peers: make bench ARGS="--only chain --rounds 1"
 	@$(BIN)/python -m bench $(ARGS)

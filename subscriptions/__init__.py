@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from subscriptions.capture.operations import AttachEventTrigger, DetachEventTrigger
-    from subscriptions.contracts import event
+    from subscriptions.contracts import event, upcaster
     from subscriptions.handlers.contract import Handler, Item, Outcome, handler
     from subscriptions.outbox import publish
     from subscriptions.scheduled import cancel_scheduled, move_scheduled
@@ -25,6 +25,7 @@ __all__ = [
     "handler",
     "move_scheduled",
     "publish",
+    "upcaster",
 ]
 
 _HOMES = {
@@ -38,6 +39,7 @@ _HOMES = {
     "handler": "subscriptions.handlers.contract",
     "move_scheduled": "subscriptions.scheduled",
     "publish": "subscriptions.outbox",
+    "upcaster": "subscriptions.contracts",
 }
 
 

@@ -10,15 +10,23 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import structlog
+
+from subscriptions.contracts import bring_forward, is_outdated, version_named
 from subscriptions.documents import parse
 from subscriptions.operators import ABSENT
+
+log = structlog.get_logger(__name__)
 
 LONGEST_KEY = 200  # characters
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """`new`, `old`, `payload` and `record_id` are JSON text; the cached properties parse them."""
+    """`new`, `old`, `payload` and `record_id` are JSON text; the cached properties parse them.
+
+    A typed event recorded under a version that has an upcaster by now is read as the newer one.
+    """
 
     seq: int
     id: UUID
@@ -37,6 +45,24 @@ class Envelope:
     key: str | None
     correlation_id: str | None
     depth: int
+
+    def __post_init__(self) -> None:
+        if (
+            self.version is not None
+            and self.type is not None
+            and is_outdated(self.type, self.version)
+        ):
+            self._bring_forward(self.type, self.version)
+
+    def _bring_forward(self, name: str, version: int) -> None:
+        try:
+            newer, text = bring_forward(version_named(name, version), self.payload_text or "null")
+        except Exception as error:
+            # It was checked when it came: what cannot be brought forward is told as it is.
+            log.warning("event_not_upcast", event_id=str(self.id), error=type(error).__name__)
+            return
+        object.__setattr__(self, "version", newer)
+        object.__setattr__(self, "payload_text", text)
 
     @cached_property
     def new(self) -> Any:

@@ -18,7 +18,8 @@ SubscriptionsError
 ├── UnknownHandlerType      a type that no `@handler` declares
 ├── UnknownEventVersion     a version that its type's declarations do not have
 ├── UnknownSubscription     an id that no subscription has (any more)
-└── UnsafeAddress           a URL that leads to a private or reserved address, or to none
+├── UnsafeAddress           a URL that leads to a private or reserved address, or to none
+└── UpcastFailed            an upcaster raised, or what it made breaks the newer contract
 """
 
 
@@ -135,3 +136,10 @@ class UnsafeAddress(SubscriptionsError):
         super().__init__(f"{host}: {problem}")
         self.host = host
         self.is_unresolved = is_unresolved
+
+
+class UpcastFailed(BrokenContract):
+    """Say which upcaster failed, and why."""
+
+    def __init__(self, name: str, version: int, to: int, problem: str) -> None:
+        super().__init__(name, version, f"the upcaster to version {to} failed: {problem}")

@@ -65,7 +65,7 @@ def publish(
     return insert(
         declared.name,
         declared.version,
-        content.model_dump_json(),
+        content.model_dump_json(by_alias=True),
         company=company,
         key=key,
         correlation_id=correlation_id,

@@ -28,7 +28,7 @@ AT_ONCE = 100  # events offered in one statement: a payload may have a MiB
 def describe(event: BaseModel | str, payload: Any = None) -> tuple[str, Any]:
     """Return a declared event's type and its payload as JSON data, checked as `publish` does."""
     declared, content = outbox.declared_event(event, payload)
-    return declared.name, content.model_dump(mode="json")
+    return declared.name, content.model_dump(mode="json", by_alias=True)
 
 
 def publish(
