@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 # Tests mostly wait: one process more than this many cores. ARGS="-n 0 …" runs them in one.
 PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-PYTEST := $(VENV)/bin/pytest --numprocesses=$(PROCESSES) --dist=loadfile
+PYTEST := $(VENV)/bin/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed

@@ -9,6 +9,7 @@ it out again after its visibility time-out and moves it to the dead-letter queue
 """
 
 import base64
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -74,6 +75,23 @@ def check(parsed: dict[str, Any]) -> None:
     Payload.validate_python(body)
 
 
+def _unrefused(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a refusal count as no answer.
+
+    kombu takes a 5xx so, and raises for the rest (credentials that expired, throttling, a queue
+    that is not there yet) where nothing looks for it: the queue would never be polled again.
+    """
+
+    def read_or_nothing(*arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except Exception as error:
+            logger.error("SQS refused a poll: %s", " ".join(str(error).split())[:500])
+            return []
+
+    return read_or_nothing
+
+
 class Channel(SQS.Channel):  # type: ignore[misc]
     """A channel that one bad message or one failed poll does not end; it sends and deletes in
     batches.
@@ -114,6 +132,13 @@ class Channel(SQS.Channel):  # type: ignore[misc]
     def client(self, queue: str | None = None) -> Any:
         """Return kombu's boto3 client for a queue, given its full name."""
         return super().sqs(queue=queue)
+
+    def asynsqs(self, queue: str | None = None) -> Any:
+        """Return the connection that polls a queue, whose refusals end no polling."""
+        connection = super().asynsqs(queue=queue)
+        if "_on_list_ready" not in vars(connection):
+            connection._on_list_ready = _unrefused(connection._on_list_ready)
+        return connection
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Forget a message and have it deleted, together with others."""

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from celery import current_app
@@ -27,14 +28,21 @@ class Platform:
         self.names: list[str] = []
 
     def start(self, *names: str, **more: str) -> None:
-        """Start processes of the Procfile with the test's environment and what is given."""
+        """Start processes of the Procfile with the test's environment and what is given; their
+        logs begin with them.
+        """
+        for name in names:
+            self._log(name).unlink(missing_ok=True)
         self.names += start_processes(self.services, only=names, env={**self.environment, **more})
 
     def kill(self, name: str) -> None:
         self.services.processes.kill(name)
 
     def log(self, name: str) -> str:
-        return (self.services.processes.logs / f"{name}.log").read_text(errors="replace")
+        return self._log(name).read_text(errors="replace")
+
+    def _log(self, name: str) -> Path:
+        return self.services.processes.logs / f"{name}.log"
 
 
 @pytest.fixture

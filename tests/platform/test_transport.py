@@ -61,7 +61,7 @@ def test_garbage_ends_no_worker_and_holds_up_no_task(workers: Workers) -> None:
     workers.services.processes.require("sorter")
 
 
-def test_a_worker_outlives_sqs_being_away(workers: Workers) -> None:
+def test_a_worker_outlives_sqs_being_away_and_its_refusals(workers: Workers) -> None:
     workers.start("waiter")
     log = workers.services.processes.logs / "waiter.log"
 
@@ -70,7 +70,9 @@ def test_a_worker_outlives_sqs_being_away(workers: Workers) -> None:
         wait_until(lambda: "no answer from SQS" in log.read_text(), what="the worker notices")
     finally:
         workers.services.restart("sqs")
-        call_command("ensure_queues", verbosity=0)  # the emulator forgot them
+        # The emulator has forgotten the queues: each poll is refused until there are some.
+        wait_until(lambda: "SQS refused a poll" in log.read_text(), what="a refusal")
+        call_command("ensure_queues", verbosity=0)
 
     workers.run_tasks("after-the-outage")
     workers.services.processes.require("waiter")
