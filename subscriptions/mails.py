@@ -81,7 +81,7 @@ def values(document: Any) -> Iterator[tuple[str, str]]:
     """Yield names and values as text, long ones cut."""
     rows = document.items() if isinstance(document, dict) else [("value", document)]
     for name, value in list(rows)[:MOST_VALUES]:
-        yield name, _shown(value)
+        yield _shown(name), _shown(value)
 
 
 def _changes(event: Envelope) -> Iterator[tuple[str, str, str]]:
@@ -93,7 +93,7 @@ def _changes(event: Envelope) -> Iterator[tuple[str, str, str]]:
         if before.get(name, ABSENT) != now.get(name, ABSENT)
     ]
     for name in names[:MOST_VALUES]:
-        yield name, _shown(before.get(name)), _shown(now.get(name))
+        yield _shown(name), _shown(before.get(name)), _shown(now.get(name))
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,8 @@ the event holds.
 """
 
 import smtplib
+import ssl
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -13,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.validators import validate_email
+from django.core.validators import EmailValidator
 from pydantic import AfterValidator, Field
 
 from subscriptions.errors import InvalidSubscription
@@ -27,7 +29,13 @@ MOST_RECIPIENTS = 50
 # Codes of the server's that say: this message will not be taken, however often it comes.
 PERMANENT = 500
 
+# A server that is slow with every answer must not hold a chunk beyond its lease: it would go twice.
+LONGEST_SECONDS = 60.0
+COME_AGAIN = timedelta(seconds=30)
+ODD = frozenset('"[]')
+
 Refused = dict[str, tuple[int, bytes]]
+_address = EmailValidator(allowlist=[])
 
 
 def recipient(value: str) -> str:
@@ -46,10 +54,15 @@ def subject_line(value: str) -> str:
 
 
 def _check_address(value: str) -> None:
+    """Refuse also what a mail server would deliver inside of our network, such as x@[10.0.0.1] and
+    root@localhost, and names in quotes, which may hold control characters.
+    """
     try:
-        validate_email(value)
+        _address(value)
     except ValidationError:
         raise ValueError(f"{value[:100]!r} is no mail address") from None
+    if not ODD.isdisjoint(value) or not value.isprintable():
+        raise ValueError(f"{value[:100]!r}: no names in quotes, and no hosts in brackets")
 
 
 @handler("EMAIL")
@@ -105,10 +118,19 @@ class EmailHandler(Handler):
         )
 
     def deliver(self, batch: Sequence[Item]) -> Iterator[Outcome]:
-        """Send a message for each item, over one connection while that lasts."""
+        """Send a message for each item, over one connection while that lasts.
+
+        Those whose turn has not come within LONGEST_SECONDS are put off.
+        """
         connection = get_connection()
+        deadline = time.monotonic() + LONGEST_SECONDS
         try:
-            for item in batch:
+            for number, item in enumerate(batch):
+                if number and time.monotonic() >= deadline:
+                    yield Outcome.postponed(
+                        item, "the mail server is slow: sent later", retry_after=COME_AGAIN
+                    )
+                    continue
                 outcome = _outcome(item, connection)
                 if not outcome.is_delivered:  # in which state it is, only the server knows
                     with suppress(OSError, smtplib.SMTPException):
@@ -126,6 +148,10 @@ def addresses(item: Item) -> list[str]:
     found: list[str] = []
     for to in item.config.to:
         named = to if "@" in to else item.event.lookup(to)
+        if isinstance(named, list) and len(named) > MOST_RECIPIENTS:
+            raise ValueError(
+                f"{to} holds {len(named)} addresses; at most {MOST_RECIPIENTS} are told"
+            )
         for address in named if isinstance(named, list) else [named]:
             if address in (None, ""):
                 continue
@@ -138,7 +164,10 @@ def addresses(item: Item) -> list[str]:
             found.append(address)
     if not found:
         raise ValueError(f"nobody to send it to: {', '.join(item.config.to)} is empty")
-    return list(dict.fromkeys(found))[:MOST_RECIPIENTS]
+    recipients = list(dict.fromkeys(found))
+    if len(recipients) > MOST_RECIPIENTS:
+        raise ValueError(f"{len(recipients)} addresses; at most {MOST_RECIPIENTS} are told")
+    return recipients
 
 
 def _message(item: Item) -> EmailMultiAlternatives:
@@ -169,6 +198,8 @@ def _outcome(item: Item, connection: BaseEmailBackend) -> Outcome:
         )
     except smtplib.SMTPResponseException as error:
         return _answered(item, error)
+    except ssl.SSLError as error:  # its text names our mail server
+        return Outcome.failed(item, f"{type(error).__name__}: {error.reason}")
     except (smtplib.SMTPException, OSError) as error:
         return Outcome.failed(item, f"{type(error).__name__}: {error}"[:500])
     except (ValueError, ArithmeticError, RecursionError) as error:

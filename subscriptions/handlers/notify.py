@@ -35,6 +35,9 @@ OPTIONS = frozenset(
     | {"silent", "sound", "tags", "thread", "to", "token", "topic", "tts", "workspace"}
 )
 URL = re.compile(r"([a-z0-9]+)://[!-~]+", re.IGNORECASE)
+# What services read as a call to all of a channel, or to somebody in it.
+CALL = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[@!#/a-z])", re.IGNORECASE)
+UNSEEN = "\u200b"
 SECONDS = 30.0  # for all that a notification takes
 LONGEST_TITLE = 250
 LONGEST_BODY = 10_000
@@ -120,18 +123,30 @@ NOT_TAKEN = "Apprise does not take it: look the form of this service's URL up in
 
 
 def message(item: Item) -> tuple[str, str]:
-    """Return title and body. Raises ValueError for values without text."""
+    """Return title and body, whose values call nobody. Raises ValueError for values without
+    text.
+    """
     config: NotifyHandler.Config = item.config
     event = item.event
-    title = (
-        what_happened(event) if config.title is None else parse(config.title).render(event.lookup)
-    )
-    if config.body is None:
-        body = "\n".join(f"{name}: {value}" for name, value in values(event.document))
+    if config.title is None:
+        title = calling_nobody(what_happened(event))
     else:
-        body = parse(config.body).render(event.lookup)
+        title = parse(config.title).render(event.lookup, quote=calling_nobody)
+    if config.body is None:
+        body = "\n".join(
+            calling_nobody(f"{name}: {value}") for name, value in values(event.document)
+        )
+    else:
+        body = parse(config.body).render(event.lookup, quote=calling_nobody)
     title = one_line(title)[:LONGEST_TITLE]
     return title, body[:LONGEST_BODY] or title
+
+
+def calling_nobody(text: str) -> str:
+    """Return data with an unseen space in what would call people: whoever may write a row must not
+    call a whole channel. The subscription's own words may.
+    """
+    return CALL.sub(lambda found: found[0] + UNSEEN, text)
 
 
 def _outcome(item: Item) -> Outcome:
@@ -194,7 +209,7 @@ def without_secrets(text: str, *, url: str) -> str:
     parts = {part for given in (rest, unquote(rest)) for part in re.split(r"[^\w-]+", given)}
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= SECRET_LENGTH:
-            text = text.replace(part, "…")
+            text = re.sub(re.escape(part), "…", text, flags=re.IGNORECASE)
     return one_line(text)
 
 

@@ -15,9 +15,12 @@ from pytest_django import Settings
 from subscriptions import examples, services
 from subscriptions.deliveries import delivery
 from subscriptions.errors import InvalidSubscription
+from subscriptions.handlers import email
+from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
+from subscriptions.validation import parse_config
 from tests.subscriptions.conftest import Messages, Sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -196,6 +199,62 @@ def test_no_value_adds_a_header_or_a_recipient(
     assert {found["To"] for found in post.mails} == {"x@example.com"}
     dead = Delivery.objects.filter(status=Delivery.Status.DEAD)
     assert set(dead.values_list("error", flat=True)) == {"new.email is no mail address"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["root@localhost", "x@[10.0.0.1]", '"a\x0bb"@example.com', '"a, b@example.com"@example.com'],
+)
+def test_no_address_leads_into_our_network_or_hides_characters(
+    address: str, post: Post, mail: Callable[..., int], sql: Sql, deliver: Callable[[], int]
+) -> None:
+    mail(to=["new.email"])
+    sql("INSERT INTO customers VALUES (1, 'acme', 'One', %s)", address)
+
+    assert deliver() == 0
+
+    assert post.mails == []
+    assert Delivery.objects.get().error == "new.email is no mail address"
+    with pytest.raises(InvalidSubscription, match=r"config\.to\.0"):
+        parse_config(handler_named("EMAIL"), {"to": [address]})
+
+
+def test_more_addresses_than_are_told_are_an_error_and_none_is_left_out(
+    make_table: Callable[..., None],
+    post: Post,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    deliver: Callable[[], int],
+) -> None:
+    make_table("teams", "id int PRIMARY KEY, company text, emails jsonb")
+    sql("SELECT attach_event_trigger('teams', company => 'company')")
+    subscribe("acme", "teams", handler_type="EMAIL", config='{"to": ["new.emails"]}')
+    every = [f"a{number}@example.com" for number in range(51)]
+    sql("INSERT INTO teams VALUES (1, 'acme', %s)", json.dumps(every))
+
+    assert deliver() == 0
+
+    assert post.mails == []
+    assert Delivery.objects.get().error == "new.emails holds 51 addresses; at most 50 are told"
+
+
+def test_what_a_slow_server_has_no_time_for_is_put_off_and_counts_as_no_try(
+    post: Post,
+    mail: Callable[..., int],
+    sql: Sql,
+    deliver: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(email, "LONGEST_SECONDS", 0.0)
+    mail(to=["x@example.com"])
+    sql("INSERT INTO customers SELECT n, 'acme', 'n' FROM generate_series(1, 3) AS n")
+
+    assert deliver() == 1
+
+    later = Delivery.objects.filter(status=Delivery.Status.QUEUED)
+    assert set(later.values_list("attempts", "error")) == {
+        (0, "the mail server is slow: sent later")
+    }
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from subscriptions.deliveries import delivery
 from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.configs import visible
 from subscriptions.handlers.contract import handler_named
-from subscriptions.handlers.notify import SERVICES, without_secrets
+from subscriptions.handlers.notify import SERVICES, UNSEEN, without_secrets
 from subscriptions.models import Delivery, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
@@ -108,6 +108,24 @@ def test_without_templates_all_values_are_told(
         "id: 7",
         "company: acme",
         "name: Bistro",
+    ]
+
+
+def test_data_calls_nobody_but_the_subscriptions_own_words_may(
+    discord: HTTPServer, notify: Callable[..., int], sql: Sql, deliver: Callable[[], int]
+) -> None:
+    sent = received(discord)
+    notify(title="@here: {new.name}")
+    sql("INSERT INTO customers VALUES (7, 'acme', 'Eve @everyone <@1> <!channel> a@b.example')")
+
+    assert deliver() == 1
+
+    name = "Eve @\u200beveryone <\u200b@1> <\u200b!channel> a@b.example"
+    assert sent[0]["content"].splitlines() == [
+        f"@here: {name.replace(UNSEEN, ' ')}",  # a title holds nothing unseen
+        "id: 7",
+        "company: acme",
+        f"name: {name}",
     ]
 
 
