@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
         sql_file(
             SQL,
             "0012_capture_hardening",
+            "0012_asked",
             "0012_subscription_guards",
             "0012_bodies",
             "0012_regenerate",

@@ -133,7 +133,7 @@ def traces(sql: Sql) -> list[tuple[Any, ...]]:
     """Return all that is there for the sake of some watched table."""
     return sql(
         "SELECT proname::text FROM pg_proc WHERE proname ~ '^event_system_.*_[0-9a-f]{16}$'"
-        " UNION ALL SELECT relname FROM pg_class WHERE relname LIKE 'event\\_system\\_skipped%'"
+        " UNION ALL SELECT relname FROM pg_class WHERE relname ~ '^event_system_(skipped|asked)_'"
         ' UNION ALL SELECT "table" FROM event_system_watch'
     )
 

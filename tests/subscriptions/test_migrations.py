@@ -101,7 +101,9 @@ def test_the_capture_migrations_go_back_and_forth(
     make_table: Callable[..., None], sql: Sql
 ) -> None:
     make_table("orders")
-    make_table("loaded")
+    make_table("loaded", "id int PRIMARY KEY, company text NOT NULL")
+    make_table("strict", "id int PRIMARY KEY, company text NOT NULL")
+    sql("SELECT attach_event_trigger('strict')")
     sql("SELECT attach_event_trigger('orders')")
     sql("SELECT attach_event_trigger('loaded', capture => 'statement')")
 
@@ -135,6 +137,7 @@ def test_the_capture_migrations_go_back_and_forth(
 
 HARDENING = [
     "capture/sql/0012_capture_hardening",
+    "capture/sql/0012_asked",
     "capture/sql/0012_subscription_guards",
     "capture/sql/0012_bodies",
     "capture/sql/0012_regenerate",

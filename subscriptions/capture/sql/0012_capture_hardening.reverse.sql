@@ -339,6 +339,57 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+-- The triggers that ask a sequence, as they were.
+DO $$
+DECLARE
+    w record;
+    operation text;
+BEGIN
+    FOR w IN SELECT u.* FROM public.event_system_watch u
+        WHERE pg_catalog.to_regclass(public.event_system_asked_name(u.suffix)) IS NOT NULL
+    LOOP
+        FOREACH operation IN ARRAY ARRAY['INSERT', 'UPDATE', 'DELETE'] LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE OR REPLACE TRIGGER event_system_capture_%s AFTER %s ON %s FOR EACH ROW %s'
+                ' EXECUTE FUNCTION public.%I()', lower(operation), operation, w.relation,
+                CASE operation WHEN 'UPDATE' THEN 'WHEN (OLD.* OPERATOR(pg_catalog.*<>) NEW.*)' ELSE '' END,
+                pg_catalog.format('event_system_%s_%s', lower(operation), w.suffix));
+        END LOOP;
+        EXECUTE pg_catalog.format('DROP SEQUENCE %s', public.event_system_asked_name(w.suffix));
+    END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION public.event_system_discard(suffix text, skipped regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    function_oid oid;
+BEGIN
+    FOR function_oid IN
+        SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname IN (
+            SELECT format('event_system_%s_%s', part, suffix)
+            FROM unnest(ARRAY['insert', 'update', 'delete', 'truncate', 'before', 'after']) AS part)
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', function_oid::regprocedure);
+    END LOOP;
+    IF skipped IS NOT NULL AND EXISTS (SELECT FROM pg_class WHERE oid = skipped) THEN
+        EXECUTE format('DROP SEQUENCE %s', skipped);
+    END IF;
+END $$;
+CREATE OR REPLACE FUNCTION public.event_system_forget(forgotten regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    skipped regclass;
+BEGIN
+    DELETE FROM public.event_system_watch w WHERE w.relation = forgotten
+    RETURNING w.null_company_rows INTO skipped;
+    IF skipped IS NOT NULL THEN
+        EXECUTE format('DROP SEQUENCE IF EXISTS %s', skipped);
+    END IF;
+END $$;
+DROP FUNCTION public.event_system_is_complete(regclass, text);
+DROP FUNCTION public.event_system_heed_interest(regclass, text);
+DROP FUNCTION public.event_system_ask(text);
+DROP FUNCTION public.event_system_asked_name(text);
 DROP FUNCTION public.event_system_require_subscriptions(oid);
 DROP FUNCTION public.event_system_require_own_code(regclass, text[]);
 DROP FUNCTION public.event_system_foreign_code(regclass, text[]);

@@ -125,6 +125,8 @@ CREATE OR REPLACE FUNCTION public.event_system_install(
 DECLARE
     w public.event_system_watch;
 BEGIN
+    -- No subscription comes while it is noted whether there are any.
+    PERFORM pg_advisory_xact_lock('public.event_system_interest'::regclass::oid::integer, 0);
     PERFORM public.event_system_require_watchable(relation, capture);
     PERFORM public.event_system_require_own_code(relation, exclude);
     PERFORM public.event_system_install_rows(
@@ -137,6 +139,10 @@ BEGIN
         PERFORM public.event_system_generate(
             relation, w.suffix, w.company, w.exclude, w.capture, w.null_company_rows);
         PERFORM public.event_system_exchange_triggers(relation, w.suffix);
+    ELSIF capture = 'row' AND public.event_system_is_complete(relation, w.company) THEN
+        PERFORM public.event_system_heed_interest(relation, w.suffix);
+        PERFORM public.event_system_generate(
+            relation, w.suffix, w.company, w.exclude, w.capture, w.null_company_rows);
     END IF;
 END $$;
 

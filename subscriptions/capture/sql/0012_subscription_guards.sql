@@ -23,6 +23,7 @@ BEGIN
             AND i.company = COALESCE(OLD.company, '*') AND i.subscriptions <= 0;
     END IF;
     IF TG_OP <> 'DELETE' AND NEW.active AND NEW."table" IS NOT NULL THEN
+        PERFORM public.event_system_ask(NEW."table");
         INSERT INTO public.event_system_interest AS i ("table", operation, company, subscriptions)
         SELECT DISTINCT NEW."table", o, COALESCE(NEW.company, '*'), 1 FROM unnest(NEW.operations) AS o
         ON CONFLICT ("table", operation, company) DO UPDATE SET subscriptions = i.subscriptions + 1;
