@@ -10,6 +10,7 @@ import structlog
 from celery import signals
 from django.db import DatabaseError, InterfaceError, connection
 
+from subscriptions.deliveries import disabling
 from subscriptions.deliveries.admission import Definition
 from subscriptions.deliveries.claiming import Claim, Taken, take
 from subscriptions.deliveries.delivery import UNLIMITED, Try, by_itself, in_one_call, tries
@@ -25,6 +26,7 @@ FLUSH_SIZE = 100
 TICK_SECONDS = 0.05
 IDLE_SECONDS = 1.0
 LAST_SECONDS = 20.0  # for what still runs when the process is told to stop
+LAST_MAIL_SECONDS = 5.0
 BATCHES_AT_ONCE = 2  # of a handler type whose batches are made in the background
 HOLD_SECONDS = 30.0  # that a task waits for room before it goes on all the same
 
@@ -67,6 +69,7 @@ class Courier:
         self._stop.set()
         self._wake.set()
         self._recorder.join(timeout=LAST_SECONDS)
+        disabling.flush(timeout=LAST_MAIL_SECONDS)
 
     def _begin(self, delivery_ids: Sequence[int]) -> None:
         todo = list(delivery_ids)

@@ -1,10 +1,13 @@
 """Switching off a subscription whose receiver is gone: once, with an event and a mail."""
 
+from dataclasses import dataclass
+
 import structlog
 from django.conf import settings
 from django.core.mail import send_mail
 from django.db import transaction
 
+from jobs.background import Background
 from subscriptions.events import SubscriptionDisabled
 from subscriptions.models import Subscription
 from subscriptions.outbox import publish
@@ -13,6 +16,7 @@ from subscriptions.statements import execute
 log = structlog.get_logger(__name__)
 
 PATIENCE = "1s"
+MOST_MAILS = 100  # that wait in a process for the mail server
 
 MAIL = """The subscription "{name}" of {company} was switched off at {url}: {reason}.
 
@@ -24,8 +28,9 @@ receiver is well again, switch it on in the admin and replay what failed.
 def disable(subscription_id: int, *, reason: str) -> bool:
     """Switch the subscription off and tell its owner; return whether it was on.
 
-    Part of the caller's transaction; the mail goes out after its commit. Raises OperationalError if
-    somebody else holds the subscriptions for longer than a second: the next failure tries again.
+    Part of the caller's transaction; the mail goes out after its commit, by another thread. Raises
+    OperationalError if somebody else holds the subscriptions for longer than a second: the next
+    failure tries again.
     """
     with transaction.atomic():
         # Whoever holds subscriptions open must not hold up the deliveries of all.
@@ -48,22 +53,48 @@ def disable(subscription_id: int, *, reason: str) -> bool:
     return True
 
 
+def flush(timeout: float) -> bool:
+    """Wait until the mails are out, so many seconds at most; return whether they are."""
+    return _mails.flush(timeout)
+
+
 def _tell_the_owner(subscription: Subscription, reason: str) -> None:
     owners = [subscription.owner] if subscription.owner else settings.OPERATORS
     if not owners:
         return
-    try:
-        send_mail(
-            subject=f"Subscription {subscription.name!r} was switched off",
-            message=MAIL.format(
-                name=subscription.name,
-                company=subscription.company or "the platform",
-                url=settings.SITE_URL,
-                reason=reason,
-            ),
-            from_email=None,
-            recipient_list=owners,
-        )
-    except Exception as error:
-        # A mail that cannot be sent must not keep outcomes from being recorded; the event tells.
-        log.warning("owner_not_told", subscription=subscription.pk, error=str(error)[:500])
+    if len(_mails) >= MOST_MAILS:  # the event tells, and the admin
+        log.warning("owner_not_told", subscription=subscription.pk, error="too many mails wait")
+        return
+    _mails.put(Told(subscription, list(owners), reason))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A mail to be sent."""
+
+    subscription: Subscription
+    owners: list[str]
+    reason: str
+
+
+def _send(mails: list[Told]) -> None:
+    for one in mails:
+        try:
+            send_mail(
+                subject=f"Subscription {one.subscription.name!r} was switched off",
+                message=MAIL.format(
+                    name=one.subscription.name,
+                    company=one.subscription.company or "the platform",
+                    url=settings.SITE_URL,
+                    reason=one.reason,
+                ),
+                from_email=None,
+                recipient_list=one.owners,
+            )
+        except Exception as error:
+            # Whatever a mail server does must not end the thread; the event tells, too.
+            log.warning("owner_not_told", subscription=one.subscription.pk, error=str(error)[:500])
+
+
+# Outcomes are recorded while a mail server is slow.
+_mails: Background[Told] = Background(lambda: _send, name="mails", at_once=1)

@@ -18,7 +18,14 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook
 from werkzeug import Request, Response
 
-from subscriptions.deliveries import controls, delivery, places, queueing, sweeping
+from subscriptions.deliveries import (
+    controls,
+    delivery,
+    disabling,
+    places,
+    queueing,
+    sweeping,
+)
 from subscriptions.deliveries.breaker import Breaker
 from subscriptions.deliveries.record_order import promote
 from subscriptions.events import SubscriptionDisabled
@@ -27,6 +34,7 @@ from subscriptions.outbox import publish
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -392,7 +400,7 @@ def test_five_days_of_failure_switch_a_subscription_off_and_tell_its_owner(
     subscription = Subscription.objects.get()
     assert not subscription.active
     assert "5 days" in str(subscription.disabled_reason)
-    [sent] = mail.outbox
+    [sent] = wait_until(lambda: list(mail.outbox), what="the owner is told")
     assert sent.to == ["owner@example.com"]
     assert "all" in sent.subject
     event = Event.objects.get(type="subscription.disabled")
@@ -472,10 +480,55 @@ def test_without_an_owner_the_operators_are_told_of_410(
 
     delivery.deliver(relay())
 
-    [sent] = mail.outbox
+    [sent] = wait_until(lambda: list(mail.outbox), what="the operators are told")
     assert sent.to == ["operators@example.com"]
     assert "410" in sent.body
     assert statuses() == ["dead"]
+
+
+def test_a_slow_mail_server_holds_up_no_outcome(
+    hook: int,
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle(owner="owner@example.com")
+    answers = threading.Event()
+    monkeypatch.setattr(disabling, "send_mail", lambda **mail: answers.wait(30))
+    change(sql, 1, "a")
+    receiver.answers = [410]
+    ids = relay()
+
+    delivering = in_thread(lambda: delivery.deliver(ids))
+    delivering.join(10)
+
+    is_stuck = delivering.is_alive()
+    answers.set()
+    delivering.join()
+    assert not is_stuck
+    assert disabling.flush(10)
+    assert statuses() == ["dead"]
+
+
+def test_a_handler_type_that_nobody_knows_is_shown_and_ends(
+    hook: int, sql: Sql, relay: Callable[[], list[int]], swept: Callable[..., list[int]]
+) -> None:
+    change(sql, 1, "a")
+    relay()
+    Delivery.objects.update(handler_type="PIGEON")
+
+    assert swept(timedelta(minutes=2)) == []
+    found = Delivery.objects.get()
+    assert (found.status, found.attempts) == ("queued", 0)
+    assert found.error.startswith("no worker knows the handler type PIGEON; known here: ")
+
+    assert swept(timedelta(minutes=30)) == []
+    assert statuses() == ["queued"]
+    assert swept(timedelta(minutes=70)) == []
+    found = Delivery.objects.get()
+    assert (found.status, found.finished_at is None) == ("dead", False)
+    assert "PIGEON" in found.error
 
 
 def test_what_only_one_event_caused_is_no_failure_of_the_receiver(
