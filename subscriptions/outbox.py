@@ -55,7 +55,7 @@ def publish(
         return scheduled.schedule(
             declared.name,
             declared.version,
-            content.model_dump_json(),
+            content.model_dump_json(by_alias=True),
             moment=Moment(at=at, delay=delay),
             company=company,
             key=key,

@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "jobs",
     "subscriptions",
     "jobs.workflows.restock",
+    "jobs.workflows.bookings",
     *EXTRA_APPS,
 ]
 
@@ -214,6 +215,11 @@ EMAIL_USE_SSL = _mail.scheme == "smtps"
 SITE_URL = env.url("SITE_URL", schemes=("http", "https"), default="http://localhost:8000")
 # Mail addresses of those who are told what no owner of a subscription is there for.
 OPERATORS = env.names("OPERATORS")
+# An SMS service as Apprise writes it, without recipients; without it no SMS goes out.
+SMS_URL = env.text("SMS_URL", "")
+# Where a failed payment is tried again: see docs/workflows.md. Without it only people are told.
+PAYMENT_GATEWAY_URL = env.url("PAYMENT_GATEWAY_URL", schemes=("http", "https"), default="")
+PAYMENT_GATEWAY_TOKEN = env.text("PAYMENT_GATEWAY_TOKEN", "")
 # CIDRs that webhooks may reach although they are private; empty in production.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 

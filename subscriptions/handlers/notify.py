@@ -66,6 +66,10 @@ def template(value: str) -> str:
     return value
 
 
+class NotTaken(ValueError):
+    """Apprise takes the URL for no service, or not for one of ours; the text is without it."""
+
+
 @handler("NOTIFY")
 class NotifyHandler(Handler):
     queue = "notify"
@@ -168,6 +172,26 @@ def _outcome(item: Item) -> Outcome:
     if problem is None:
         return Outcome.delivered(item)
     return Outcome.failed(item, without_secrets(problem, url=url)[:500])
+
+
+def notify(url: str, *, title: str, body: str) -> str | None:
+    """Tell whom the URL names; return None, or what went wrong, without the URL's secrets.
+
+    For code that has an Apprise URL from the settings. Raises NotTaken.
+    """
+    try:
+        apprise_url(url)
+    except ValueError as error:
+        raise NotTaken(str(error)) from None
+    service = _service(url)
+    if service is None:
+        raise NotTaken(NOT_TAKEN)
+    try:
+        problem = _notify(service, title=title, body=body)
+    except Exception as error:
+        # Without its text, which may hold the URL.
+        problem = type(error).__name__
+    return None if problem is None else without_secrets(problem, url=url)[:500]
 
 
 def _service(url: str) -> "NotifyBase | None":

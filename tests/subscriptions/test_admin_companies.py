@@ -114,6 +114,14 @@ def more_rows(rows: None) -> None:
         model("subscriptions", "ScheduledEvent").create(
             id=uuid4(), company=company, type=text, payload={"a": text}, due_at=timezone.now()
         )
+        model("bookings", "Appointment").create(
+            company=company, appointment_id=uuid4(), name=text, changed_at=timezone.now()
+        )
+        model("bookings", "Activity").create(company=company, subject=text, text=text, key=text)
+        model("bookings", "Message").create(company=company, user=text, address=text, key=text)
+        model("bookings", "Payment").create(
+            company=company, payment_id=text, status="failed", amount=1, currency="EUR"
+        )
         supplier = model("restock", "Supplier").create(id=company, name="one of all's")
         model("restock", "RestockRequest").create(company=company, supplier_id=text, items=[])
         model("restock", "RestockOrder").create(

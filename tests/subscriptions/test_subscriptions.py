@@ -28,13 +28,13 @@ URL = {"url": "https://93.184.216.34/hook"}
 def booking_created() -> Iterator[type[BaseModel]]:
     """A declared event type, as an app's `events.py` would hold it."""
 
-    @event("booking.created")
+    @event("visit.booked")
     class BookingCreated(BaseModel):
         booking: int
         room: str = "1"
 
     yield BookingCreated
-    del contracts._types["booking.created"], contracts._by_model[BookingCreated]
+    del contracts._types["visit.booked"], contracts._by_model[BookingCreated]
 
 
 def make(**fields: Any) -> Subscription:
@@ -242,15 +242,15 @@ def test_interest_is_right_when_one_comes_while_another_goes(
 def test_a_published_event_reaches_its_types_subscribers(
     booking_created: type[BaseModel], messages: Messages
 ) -> None:
-    exact = make(table=None, event_type="booking.created", filter={"booking": 7})
-    globbed = make(name="all", table=None, event_type="booking.*")
-    make(name="else", table=None, event_type="booking.*", company="other")
+    exact = make(table=None, event_type="visit.booked", filter={"booking": 7})
+    globbed = make(name="all", table=None, event_type="visit.*")
+    make(name="else", table=None, event_type="visit.*", company="other")
 
     published = publish(booking_created(booking=7), company="acme", key="booking-7")
     relay_all(Router())
 
     stored = Event.objects.get()
-    assert (stored.event_id, stored.type, stored.version) == (published, "booking.created", 1)
+    assert (stored.event_id, stored.type, stored.version) == (published, "visit.booked", 1)
     assert (stored.payload, stored.key) == ({"booking": 7, "room": "1"}, "booking-7")
     assert {d.subscription_id for d in Delivery.objects.all()} == {exact.pk, globbed.pk}
 
@@ -259,20 +259,20 @@ def test_publishing_is_part_of_the_transaction(booking_created: type[BaseModel])
     from django.db import transaction
 
     with transaction.atomic():
-        publish("booking.created", {"booking": 1}, company="acme")
+        publish("visit.booked", {"booking": 1}, company="acme")
         transaction.set_rollback(True)
 
     assert not Event.objects.exists()
 
 
 def test_publishing_an_undeclared_type_is_refused() -> None:
-    with pytest.raises(UnknownEventType, match=r"'booking\.created' is not declared"):
-        publish("booking.created", {}, company="acme")
+    with pytest.raises(UnknownEventType, match=r"'visit\.booked' is not declared"):
+        publish("visit.booked", {}, company="acme")
 
 
 def test_one_name_and_version_is_one_model(booking_created: type[BaseModel]) -> None:
     with pytest.raises(ValueError, match=r"is .*BookingCreated already"):
 
-        @event("booking.created")
+        @event("visit.booked")
         class Other(BaseModel):
             pass
