@@ -1,5 +1,5 @@
 """`make faults ARGS="--minutes 10 --seed 7"`: histories, seed after seed, until time is up; then
-the outbox, under a relay that is killed.
+the outbox, under a relay that is killed, and messages from outside, under an ingest that is.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from tests.services import SETTINGS
 
 SECONDS, RUNS = 20.0, 40
 EVENTS, KILLS = 100_000, 10
+MESSAGES, INGEST_KILLS = 20_000, 5
 
 
 def main() -> int:
@@ -30,7 +31,8 @@ def main() -> int:
             if not _play(services, seed, options):
                 return 1
             if time.monotonic() >= deadline:
-                return 0 if _play_outbox(services, seed, options) else 1
+                plays = (_play_outbox, _play_ingest)
+                return 0 if all(play(services, seed, options) for play in plays) else 1
             seed += 1
 
 
@@ -74,6 +76,27 @@ def _play_outbox(services: EmbeddedServices, seed: int, options: argparse.Namesp
     return not outcome.violations
 
 
+def _play_ingest(services: EmbeddedServices, seed: int, options: argparse.Namespace) -> bool:
+    """Play the ingest on empty tables, print what it came to and return whether all was well."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from tests.faults.ingest.play import IngestPlay
+
+    if not options.messages:
+        return True
+    connection.close()
+    call_command("flush", verbosity=0, interactive=False)
+    began = time.monotonic()
+    environment = dict(os.environ)
+    play = IngestPlay(
+        services, environment, seed=seed, messages=options.messages, kills=INGEST_KILLS
+    )
+    outcome = play.play()
+    print(f"ingest, {outcome}: {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
+    return not outcome.violations
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument(
@@ -83,6 +106,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of trouble per history")
     parser.add_argument("--runs", type=int, default=RUNS, help="workflow runs per history")
     parser.add_argument("--events", type=int, default=EVENTS, help="of the outbox; 0 leaves it out")
+    parser.add_argument(
+        "--messages", type=int, default=MESSAGES, help="from outside; 0 leaves them out"
+    )
     return parser.parse_args()
 
 
