@@ -14,7 +14,13 @@ from django.db.models.functions import Now
 from jobs.errors import InvalidKey
 from jobs.models import ApiKey
 
-SCOPES = ("runs:read", "runs:write", "subscriptions:read", "subscriptions:write")
+SCOPES = (
+    "runs:read",
+    "runs:write",
+    "subscriptions:read",
+    "subscriptions:write",
+    "events:write",
+)
 MARK = "cpk"
 ALPHABET = string.ascii_letters + string.digits  # so that a double click selects the whole key
 PREFIX_LENGTH = 12

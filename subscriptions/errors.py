@@ -7,7 +7,9 @@ SubscriptionsError
 ├── CannotSchedule          an event whose time or key cannot be: says what is allowed
 ├── CannotWatch             a table that cannot be watched as asked: PostgreSQL's reason
 ├── ChangedMeanwhile        a subscription that others change faster than it can be checked
+├── EventsRefused           a request of which one event or more cannot be: each with its reason
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
+├── KeyReused               an Idempotency-Key that came with another body before
 ├── OddEvents               a page of events that cannot be read or routed as it is
 ├── RefusedMessage          a message from outside that cannot become an event: its reason's code
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
@@ -21,6 +23,8 @@ SubscriptionsError
 ├── UnsafeAddress           a URL that leads to a private or reserved address, or to none
 └── UpcastFailed            an upcaster raised, or what it made breaks the newer contract
 """
+
+from collections.abc import Mapping
 
 
 class SubscriptionsError(Exception):
@@ -57,6 +61,20 @@ class ChangedMeanwhile(SubscriptionsError):
         self.subscription_id = subscription_id
 
 
+class EventsRefused(SubscriptionsError):
+    """Say of each event, by its place in the request, why it cannot be: a code and the words.
+
+    A place of None is the whole request.
+    """
+
+    def __init__(self, problems: Mapping[int | None, tuple[str, str]]) -> None:
+        place, (_, first) = next(iter(problems.items()))
+        which = "the request" if place is None else f"event {place}"
+        more = f"; {len(problems) - 1} more" if len(problems) > 1 else ""
+        super().__init__(f"nothing was recorded: {which}: {first}{more}")
+        self.problems = dict(problems)
+
+
 class InvalidSubscription(SubscriptionsError):
     """Say which field of a subscription is wrong, and what it takes."""
 
@@ -64,6 +82,14 @@ class InvalidSubscription(SubscriptionsError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class KeyReused(SubscriptionsError):
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the Idempotency-Key {key!r} came with another body before: nothing was recorded;"
+            " send that body again, or another key"
+        )
 
 
 class OddEvents(SubscriptionsError):

@@ -9,7 +9,7 @@ from ninja.parser import Parser
 from pydantic_core import from_json
 
 from jobs.api import levers, problems, runs, starting
-from subscriptions.api import definitions, deliveries, documents, searching
+from subscriptions.api import definitions, deliveries, documents, events, searching
 from subscriptions.api import levers as subscription_levers
 from subscriptions.api import problems as subscription_problems
 
@@ -40,5 +40,14 @@ api = CounterpointAPI(
 )
 problems.install(api)
 subscription_problems.install(api)
-for module in (starting, runs, levers, definitions, subscription_levers, deliveries, searching):
+for module in (
+    starting,
+    runs,
+    levers,
+    definitions,
+    subscription_levers,
+    deliveries,
+    events,
+    searching,
+):
     api.add_router("", module.router)

@@ -10,7 +10,9 @@ from ninja import NinjaAPI
 from jobs.api.problems import response
 from subscriptions.errors import (
     ChangedMeanwhile,
+    EventsRefused,
     InvalidSubscription,
+    KeyReused,
     SecretRefused,
     SubscriptionsError,
     UnknownDelivery,
@@ -21,6 +23,7 @@ from subscriptions.errors import (
 
 STATUSES: Mapping[type[SubscriptionsError], int] = {
     ChangedMeanwhile: 409,
+    KeyReused: 409,
     SecretRefused: 409,
     UnknownDelivery: 404,
     UnknownEvent: 404,
@@ -34,6 +37,7 @@ def install(api: NinjaAPI) -> None:
     for kind in STATUSES:
         api.add_exception_handler(kind, _refused)
     api.add_exception_handler(InvalidSubscription, _invalid)
+    api.add_exception_handler(EventsRefused, _events_refused)
 
 
 def _refused(request: HttpRequest, error: Any) -> JsonResponse:
@@ -44,3 +48,11 @@ def _refused(request: HttpRequest, error: Any) -> JsonResponse:
 def _invalid(request: HttpRequest, error: Any) -> JsonResponse:
     issue = {"loc": error.field.split("."), "msg": error.problem, "type": "invalid"}
     return response(422, str(error), kind="invalid-subscription", issues=[issue])
+
+
+def _events_refused(request: HttpRequest, error: Any) -> JsonResponse:
+    issues = [
+        {"loc": ["body"] if place is None else ["body", place], "msg": problem, "type": str(reason)}
+        for place, (reason, problem) in error.problems.items()
+    ]
+    return response(422, str(error), kind="events-refused", issues=issues)

@@ -111,9 +111,14 @@ class Refusal:
     problem: str
 
 
-def read(message: Message, mapping: Companies) -> Incoming | Refusal:
-    """Return the event that a message is, or why it is none. Raises nothing that a body causes."""
-    sketch = Sketch(SOURCE, message.id)
+def read(
+    message: Message, mapping: Companies, *, source: str = SOURCE, fallback_id: str | None = None
+) -> Incoming | Refusal:
+    """Return the event that a message is, or why it is none. Raises nothing that a body causes.
+
+    A body without an id has the `fallback_id`, by default the message's.
+    """
+    sketch = Sketch(source, message.id if fallback_id is None else fallback_id)
     try:
         return _read(message, mapping, sketch)
     except RefusedMessage as error:
@@ -177,7 +182,7 @@ def _identify(found: dict[str, Member], shape: Shape, sketch: Sketch) -> None:
     if isinstance(own, int) and not isinstance(own, bool):
         own = str(own)
     if shape.source is not None:
-        sketch.source = f"{SOURCE}:{_required_text(found, shape.source)}"
+        sketch.source = f"{sketch.source}:{_required_text(found, shape.source)}"
         own = _required_text(found, shape.id) if own is None else own
     own = _text(own, shape.id, longest=LONGEST)
     if own is not None:

@@ -45,6 +45,35 @@ def members(text: str) -> dict[str, Member]:
     return found
 
 
+def elements(text: str) -> list[str]:
+    """Return the text of each element of the JSON array that the text is; of another value, that.
+
+    Raises RefusedMessage if it is no array that can be read; the elements are not looked into.
+    """
+    if text.count("{") + text.count("[") > MOST_LEVELS and _is_too_deep(text):
+        raise RefusedMessage(Reason.TOO_DEEP, f"nested deeper than {MOST_LEVELS} levels")
+    start = _skip(text, 0)
+    if text[start : start + 1] != "[":
+        return [text]
+    try:
+        return list(_elements(text, _skip(text, start + 1)))
+    except json.JSONDecodeError as error:
+        raise RefusedMessage(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from None
+
+
+def _elements(text: str, at: int) -> Iterator[str]:
+    while text[at : at + 1] != "]":
+        _, end = _decoder.raw_decode(text, at)
+        yield text[at:end]
+        at = _skip(text, end)
+        if text[at : at + 1] != "]":
+            at = _expect(",", text, at)
+            if text[at : at + 1] == "]":
+                raise json.JSONDecodeError("a value must follow the comma", text, at)
+    if _skip(text, at + 1) != len(text):
+        raise json.JSONDecodeError("more follows the array's end", text, at + 1)
+
+
 def _check_size(text: str) -> None:
     try:
         size = len(text.encode())
