@@ -66,6 +66,13 @@ UPDATE event_system_relay_cursor SET seen = '{REBASED}', reading = pg_current_sn
 """  # noqa: S608 - constants
 
 
+# Without a cursor all is unread, also what has an id that this cluster has not come to: restored
+# without its cursor, it would stay invisible until it has.
+UNREAD_EVENTS = """
+UPDATE event_system_event SET xid = '2' WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+"""
+
+
 @dataclass(frozen=True)
 class Share:
     """The part of one relay: `shard` of `shards`."""
@@ -108,6 +115,8 @@ def lay_out(share: Share) -> None:
             cursor.execute(CURSORS)
             rows = cursor.fetchall()
             read = _read_by(rows)
+        if not rows:
+            cursor.execute(UNREAD_EVENTS)
         if [row[1] for row in rows] == [share.shards] * share.shards:
             return
         cursor.execute("DELETE FROM event_system_relay_cursor")

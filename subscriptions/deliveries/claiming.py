@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from subscriptions.cursor import COLUMNS
+from subscriptions.cursor import READABLE_COLUMNS
 from subscriptions.deliveries.admission import (
     NO_ROOM,
     Candidate,
@@ -74,7 +74,7 @@ WITH mine AS (
         d.generation, d.record_key, d.batch_id
 )
 SELECT c.id, c.subscription_id, c.handler_type, c.attempts, c.generation, c.record_key, c.batch_id,
-    {COLUMNS}
+    {READABLE_COLUMNS}
 FROM claimed c
 LEFT JOIN event_system_event e ON e.seq = c.event_seq AND e.recorded_at = c.event_at
 ORDER BY c.event_seq, c.id

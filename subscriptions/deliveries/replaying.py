@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from subscriptions import handing
-from subscriptions.cursor import COLUMNS
+from subscriptions.cursor import READABLE_COLUMNS
 from subscriptions.documents import UNREADABLE
 from subscriptions.envelope import Envelope
 from subscriptions.errors import InvalidSubscription, UnknownSubscription
@@ -32,7 +32,7 @@ LARGEST_ID = 2**63 - 1
 SHOWN = 20
 
 DELIVERIES = f"""
-SELECT d.id, {COLUMNS}
+SELECT d.id, {READABLE_COLUMNS}
 FROM event_system_delivery d
 JOIN event_system_event e ON e.seq = d.event_seq AND e.recorded_at = d.event_at
 WHERE d.subscription_id = %(subscription)s AND d.status = ANY (%(statuses)s)

@@ -209,6 +209,20 @@ def test_what_is_written_after_a_restore_is_read(
     assert all_read_once(offered)
 
 
+def test_events_restored_without_their_cursor_are_read(
+    router: Router, sql: Sql, offered: Offered
+) -> None:
+    write(sql, 1)
+    restore(sql)
+    write(sql, 101)
+
+    relay_all(router)
+    write(sql, 201)
+    relay_all(router)
+
+    assert all_read_once(offered)
+
+
 def test_shards_that_cannot_be_are_refused() -> None:
     for shard, number in ((0, 0), (2, 2), (-1, 2), (0, 1025)):
         with pytest.raises(ValueError, match="there may be 1 to 1024 shards"):

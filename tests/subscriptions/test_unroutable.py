@@ -6,6 +6,8 @@ import pytest
 from django.core.management import call_command
 
 from subscriptions import backlog, runs, unroutable
+from subscriptions.deliveries.delivery import deliver
+from subscriptions.deliveries.replaying import replay
 from subscriptions.models import Delivery, Event, RelayCursor
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
@@ -181,3 +183,18 @@ def test_what_was_set_aside_is_forgotten_with_its_event(router: Router, sql: Sql
     sql("TRUNCATE event_system_event")
 
     assert unroutable.forget() == 1
+
+
+def test_a_dead_delivery_of_an_odd_time_is_replayed(router: Router, sql: Sql) -> None:
+    # Refused without dialling.
+    sql('UPDATE event_system_subscription SET config = \'{"url": "http://127.0.0.1:9/"}\'')
+    seq = write(sql, timestamp="infinity")
+    relay_all(router)
+    dead = Delivery.objects.get()
+
+    assert replay(dead.subscription_id).again == 1
+    deliver([dead.pk])
+
+    found = Delivery.objects.get(event_id=seq)
+    assert (found.status, found.generation, found.attempts) == ("retrying", 2, 1)
+    assert "127.0.0.1" in found.error
