@@ -24,7 +24,7 @@ UNNARROWED = frozenset({"p", "o", "all", "e"})  # of a list's address: page, ord
 class Window:
     """The newest events, which a list looks at: those after `after`, the oldest of `back_to`."""
 
-    events: int
+    most: str
     after: int
     back_to: datetime | None
 
@@ -34,7 +34,7 @@ def newest_events() -> Window:
     newest = Event.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
     after = newest - MOST_LISTED
     oldest = Event.objects.filter(seq__gt=after).order_by("seq")
-    return Window(MOST_LISTED, after, oldest.values_list("recorded_at", flat=True).first())
+    return Window(f"{MOST_LISTED:,}", after, oldest.values_list("recorded_at", flat=True).first())
 
 
 @admin.register(Event)
