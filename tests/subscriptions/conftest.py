@@ -11,7 +11,10 @@ from celery import current_app
 from django.db import connection
 from pytest_django import Settings
 
+from subscriptions.deliveries import delivery
 from subscriptions.models import Event
+from subscriptions.relay import relay_all
+from subscriptions.routing import Router
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 Attach = Callable[..., None]
@@ -165,6 +168,29 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> Messages:
     kept = Messages()
     monkeypatch.setattr(current_app, "send_task", kept.send_task)
     return kept
+
+
+@pytest.fixture
+def relay(messages: Messages) -> Callable[[], list[int]]:
+    """Relay all there is; return the ids in the messages since the last call."""
+    router = Router()
+
+    def run() -> list[int]:
+        before = len(messages.sent)
+        relay_all(router)
+        return [pk for _, ids in messages.sent[before:] for pk in ids]
+
+    return run
+
+
+@pytest.fixture
+def deliver(relay: Callable[[], list[int]]) -> Callable[[], int]:
+    """Relay all there is and deliver it; return how many deliveries were made."""
+
+    def run() -> int:
+        return delivery.deliver(relay())
+
+    return run
 
 
 @pytest.fixture(autouse=True)

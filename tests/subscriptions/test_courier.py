@@ -15,8 +15,6 @@ from subscriptions.deliveries.courier import Courier
 from subscriptions.deliveries.lanes import Job, Lanes
 from subscriptions.deliveries.recording import Done
 from subscriptions.models import Delivery, Gate, Subscription
-from subscriptions.relay import relay_all
-from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
 from tests.waiting import wait_until
 
@@ -31,15 +29,6 @@ def courier() -> Iterator[Courier]:
     made = Courier()
     yield made
     made.close()
-
-
-@pytest.fixture
-def relay(messages: Messages) -> Callable[[], list[int]]:
-    def run() -> list[int]:
-        relay_all(Router())
-        return messages.ids
-
-    return run
 
 
 @pytest.fixture

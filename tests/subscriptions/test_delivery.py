@@ -20,8 +20,6 @@ from subscriptions.deliveries.recording import Done, record
 from subscriptions.handlers import contract, webhook
 from subscriptions.handlers.contract import Handler, Item, Outcome, handler
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
-from subscriptions.relay import relay_all
-from subscriptions.routing import Router
 from subscriptions.safe_http import Answer
 from tests.subscriptions.conftest import Messages, Sql
 
@@ -35,19 +33,6 @@ pytestmark = [
 def hook(subscribe: Callable[..., int], orders: str, httpserver: HTTPServer) -> int:
     """A subscription of acme to `orders` that posts to the test's own receiver."""
     return subscribe(config=f'{{"url": "{httpserver.url_for("/hook")}"}}')
-
-
-@pytest.fixture
-def relay(messages: Messages) -> Callable[[], list[int]]:
-    """Relay all there is; return the ids in the messages since the last call."""
-    router = Router()
-
-    def run() -> list[int]:
-        before = len(messages.sent)
-        relay_all(router)
-        return [pk for _, ids in messages.sent[before:] for pk in ids]
-
-    return run
 
 
 def anywhere(definition: Definition) -> int:

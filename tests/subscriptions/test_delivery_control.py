@@ -31,8 +31,6 @@ from subscriptions.deliveries.record_order import promote
 from subscriptions.events import SubscriptionDisabled
 from subscriptions.models import Delivery, DeliveryAttempt, Event, Gate, Subscription
 from subscriptions.outbox import publish
-from subscriptions.relay import relay_all
-from subscriptions.routing import Router
 from tests.subscriptions.conftest import Messages, Sql
 from tests.waiting import wait_until
 
@@ -81,19 +79,6 @@ def hook(subscribe: Callable[..., int], orders: str, receiver: Receiver) -> int:
     pk = subscribe(config=json.dumps({"url": receiver.url}))
     Subscription.objects.filter(pk=pk).update(backoff={"base": 0.001, "jitter": False})
     return pk
-
-
-@pytest.fixture
-def relay(messages: Messages) -> Callable[[], list[int]]:
-    """Relay all there is; return the ids in the messages since the last call."""
-    router = Router()
-
-    def run() -> list[int]:
-        before = len(messages.sent)
-        relay_all(router)
-        return [pk for _, ids in messages.sent[before:] for pk in ids]
-
-    return run
 
 
 @pytest.fixture

@@ -18,10 +18,8 @@ from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers import email
 from subscriptions.handlers.contract import handler_named
 from subscriptions.models import Delivery, DeliveryAttempt, Subscription
-from subscriptions.relay import relay_all
-from subscriptions.routing import Router
 from subscriptions.validation import parse_config
-from tests.subscriptions.conftest import Messages, Sql
+from tests.subscriptions.conftest import Sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,18 +91,6 @@ def mail(customers: str, subscribe: Callable[..., int]) -> Callable[..., int]:
         return subscribe("acme", customers, name=name, handler_type="EMAIL", config=text)
 
     return make
-
-
-@pytest.fixture
-def deliver(messages: Messages) -> Callable[[], int]:
-    router = Router()
-
-    def run() -> int:
-        before = len(messages.sent)
-        relay_all(router)
-        return delivery.deliver([pk for _, ids in messages.sent[before:] for pk in ids])
-
-    return run
 
 
 def parts(mail: EmailMessage) -> tuple[str, str]:

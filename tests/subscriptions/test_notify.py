@@ -15,7 +15,6 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from subscriptions import examples, sealing, services
-from subscriptions.deliveries import delivery
 from subscriptions.errors import InvalidSubscription
 from subscriptions.handlers.configs import visible
 from subscriptions.handlers.contract import handler_named
@@ -23,7 +22,7 @@ from subscriptions.handlers.notify import SERVICES, UNSEEN, without_secrets
 from subscriptions.models import Delivery, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
-from tests.subscriptions.conftest import Messages, Sql
+from tests.subscriptions.conftest import Sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,18 +53,6 @@ def notify(customers: str, subscribe: Callable[..., int]) -> Callable[..., int]:
         return subscribe("acme", customers, handler_type="NOTIFY", config=text)
 
     return make
-
-
-@pytest.fixture
-def deliver(messages: Messages) -> Callable[[], int]:
-    router = Router()
-
-    def run() -> int:
-        before = len(messages.sent)
-        relay_all(router)
-        return delivery.deliver([pk for _, ids in messages.sent[before:] for pk in ids])
-
-    return run
 
 
 def received(discord: HTTPServer) -> list[Any]:

@@ -10,15 +10,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from subscriptions.deliveries import delivery
 from subscriptions.models import SearchEntry, Subscription
-from subscriptions.relay import relay_all
-from subscriptions.routing import Router
 from subscriptions.search import index, source
 from subscriptions.search.index import Entry
 from subscriptions.search.reindexing import Progress, reindex
 from subscriptions.searching import search
-from tests.subscriptions.conftest import Messages, Sql, connect
+from tests.subscriptions.conftest import Sql, connect
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,19 +41,6 @@ def indexed(customers: str, subscribe: Callable[..., int]) -> Subscribe:
 
 
 @pytest.fixture
-def deliver(messages: Messages) -> Callable[[], None]:
-    router = Router()
-
-    def run() -> None:
-        before = len(messages.sent)
-        relay_all(router)
-        for _, ids in messages.sent[before:]:
-            delivery.deliver(ids)
-
-    return run
-
-
-@pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "PAGE", 2)
 
@@ -68,7 +52,7 @@ def titles() -> list[str]:
 
 @pytest.mark.usefixtures("small_pages")
 def test_rows_from_before_the_subscription_are_indexed_and_others_removed(
-    indexed: Subscribe, sql: Sql, deliver: Callable[[], None]
+    indexed: Subscribe, sql: Sql, deliver: Callable[[], int]
 ) -> None:
     sql(
         "INSERT INTO customers SELECT n, 'acme', 'name ' || n, 'secret' FROM generate_series(1,5) n"
@@ -92,7 +76,7 @@ def test_rows_from_before_the_subscription_are_indexed_and_others_removed(
 
 @pytest.mark.usefixtures("small_pages")
 def test_composite_keys_in_odd_names_and_types_are_paged_through(
-    make_table: Callable[..., None], sql: Sql, indexed: Subscribe, deliver: Callable[[], None]
+    make_table: Callable[..., None], sql: Sql, indexed: Subscribe, deliver: Callable[[], int]
 ) -> None:
     make_table(
         '"odd %s Table"',
@@ -116,7 +100,7 @@ def test_composite_keys_in_odd_names_and_types_are_paged_through(
 
 
 def test_an_event_that_comes_while_rows_are_read_wins(
-    indexed: Subscribe, sql: Sql, deliver: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    indexed: Subscribe, sql: Sql, deliver: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscription = indexed()
     sql("INSERT INTO customers VALUES (1, 'acme', 'old'), (2, 'acme', 'to go')")
@@ -140,7 +124,7 @@ def test_an_event_that_comes_while_rows_are_read_wins(
 
 
 def test_an_open_transaction_that_wrote_an_event_is_waited_for(
-    indexed: Subscribe, sql: Sql, deliver: Callable[[], None]
+    indexed: Subscribe, sql: Sql, deliver: Callable[[], int]
 ) -> None:
     subscription = indexed()
     sql("INSERT INTO customers VALUES (1, 'acme', 'old')")
