@@ -11,14 +11,15 @@ SubscriptionsError
 ├── InvalidSubscription     a definition that cannot be right: names the field and what is allowed
 ├── KeyReused               an Idempotency-Key that came with another body before
 ├── OddEvents               a page of events that cannot be read or routed as it is
+├── QueueUnreachable        an SQS queue that is not there, or does not answer
 ├── RefusedMessage          a message from outside that cannot become an event: its reason's code
 ├── SecretRefused           a secret that is not shown again, or that the type does not have
 ├── ShardsInUse             relays of another number of shards still run
 ├── UnknownDelivery         an id that no delivery of the company has
 ├── UnknownEvent            an id that the outbox does not hold (any more)
 ├── UnknownEventType        publish() of a type that no `@event` declares
-├── UnknownHandlerType      a type that no `@handler` declares
 ├── UnknownEventVersion     a version that its type's declarations do not have
+├── UnknownHandlerType      a type that no `@handler` declares
 ├── UnknownSubscription     an id that no subscription has (any more)
 ├── UnsafeAddress           a URL that leads to a private or reserved address, or to none
 └── UpcastFailed            an upcaster raised, or what it made breaks the newer contract
@@ -94,6 +95,10 @@ class KeyReused(SubscriptionsError):
 
 class OddEvents(SubscriptionsError):
     """Say why some event of a page cannot be read or routed."""
+
+
+class QueueUnreachable(SubscriptionsError):
+    """Say which queue of SQS is not there, or what SQS answered."""
 
 
 class RefusedMessage(SubscriptionsError):

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from subscriptions.handlers.contract import registered
 from subscriptions.handlers.sync.shipped import PROVIDERS
+from subscriptions.ingest.reasons import Reason
 
 
 def known(field: str, values: Callable[[], Iterable[str]]) -> type[admin.SimpleListFilter]:
@@ -31,6 +32,7 @@ def known(field: str, values: Callable[[], Iterable[str]]) -> type[admin.SimpleL
 
 
 HandlerTypeFilter = known("handler_type", registered)
-SourceFilter = known("source", lambda: ("table", "code"))
+SourceFilter = known("source", lambda: ("table", "code", "sqs"))
+ReasonFilter = known("reason", lambda: [reason.value for reason in Reason])
 ProviderFilter = known("provider", lambda: PROVIDERS)
 EntityFilter = known("entity", lambda: ("customer", "supplier"))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
+from subscriptions.dead_letters import replaying
 from subscriptions.ingest import inbox
 from subscriptions.ingest.companies import Companies, configured
 from subscriptions.ingest.filing import Filed
-from subscriptions.ingest.outage import FAILURES, Outage, hang_up
+from subscriptions.ingest.outage import Outage, hang_up
 from subscriptions.ingest.receiving import Crew, Receiver
 
 log = structlog.get_logger(__name__)
@@ -66,17 +68,20 @@ class Ingest:
         log.info("ingest_stopped", threads_left=late)
 
     def _tend(self) -> None:
+        """Do what is due; whatever fails is due again, and stops no receiver."""
         now = time.monotonic()
         if now - self._told_at >= TELL_EVERY:
             self._counts.tell()
             self._told_at = now
-        if now - self._pruned_at < PRUNE_EVERY:
-            return
-        self._pruned_at = now
         try:
-            inbox.prune(settings.INBOX_RETENTION)
-        except FAILURES as error:
-            log.warning("inbox_not_pruned", error=str(error).strip().partition("\n")[0])
+            replaying.replay_due()
+            if now - self._pruned_at >= PRUNE_EVERY:
+                self._pruned_at = now
+                inbox.prune(settings.INBOX_RETENTION)
+        except (OperationalError, InterfaceError):  # the receivers say that it is away
+            hang_up()
+        except Exception:
+            log.exception("ingest_not_tended")
             hang_up()
 
 

@@ -83,7 +83,7 @@ def _read(
         envelopes.read(_message(text, now, request_id), mapping, source=SOURCE, fallback_id="")
         for text in texts
     ]
-    refused = {
+    refused: dict[int | None, tuple[str, str]] = {
         place: (one.reason, one.problem)
         for place, one in enumerate(read)
         if isinstance(one, Refusal)

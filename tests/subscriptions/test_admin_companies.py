@@ -122,6 +122,11 @@ def more_rows(rows: None) -> None:
         model("bookings", "Payment").create(
             company=company, payment_id=text, status="failed", amount=1, currency="EUR"
         )
+        came = {"company": company, "source": "sqs", "source_id": text, "queue": text}
+        model("subscriptions", "Inbox").create(**came, message_id=text, event_id=uuid4())
+        model("subscriptions", "DeadLetter").create(
+            **came, message_id=text, reason="not_json", body=text.encode(), sent_at=timezone.now()
+        )
         supplier = model("restock", "Supplier").create(id=company, name="one of all's")
         model("restock", "RestockRequest").create(company=company, supplier_id=text, items=[])
         model("restock", "RestockOrder").create(
