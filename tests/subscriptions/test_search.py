@@ -231,6 +231,22 @@ def test_a_truncated_table_is_emptied_and_older_events_stay_out(
     assert statuses() == {Delivery.Status.DELIVERED}
 
 
+def test_the_entries_of_a_renamed_table_follow_it(
+    indexed: Callable[..., int], sql: Sql, relay: Callable[[], list[int]]
+) -> None:
+    indexed()
+    sql("INSERT INTO customers VALUES (1, 'acme', 'one')")
+    delivery.deliver(relay())
+    sql("ALTER TABLE customers RENAME TO clients")
+    sql("UPDATE clients SET name = 'one more'")
+
+    delivery.deliver(relay())
+
+    [hit] = search("acme", "one")
+    assert (hit.table, hit.title) == ("clients", "one more")
+    sql("ALTER TABLE clients RENAME TO customers")
+
+
 @pytest.mark.parametrize("company", ["acme", None])
 def test_a_truncated_table_is_emptied_for_a_filter_and_for_the_platform_too(
     company: str | None,
