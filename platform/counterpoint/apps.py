@@ -7,7 +7,8 @@ class CounterpointConfig(AppConfig):
     name = "counterpoint"
 
     def ready(self) -> None:
-        """Have the relay's process count beside its work."""
+        """Have the relay's process count, and see to the alerts, beside its work."""
+        from counterpoint import checks  # noqa: F401 - registers itself
         from counterpoint.monitoring import watch
         from subscriptions import relaying
 

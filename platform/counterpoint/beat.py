@@ -15,6 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from counterpoint.celery import refuse_to_start
+from counterpoint.monitoring import heartbeats
 from jobs.schedule_rows import FIRE_TASK, sync
 from jobs.scheduling import Timekeeper
 
@@ -50,6 +51,7 @@ class Scheduler(DatabaseScheduler):
         self._timekeeper = Timekeeper()
         self._turn_at = self._send_at = 0.0  # of the monotonic clock, which no one can set
         self._failures = 0
+        self._pulse = heartbeats.Pulse(heartbeats.BEAT)
         super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call] # it has no types
 
     def setup_schedule(self) -> None:
@@ -64,6 +66,7 @@ class Scheduler(DatabaseScheduler):
         """Fire what is due and return the seconds until the next look."""
         try:
             pause = self._tick(*args, **kwargs)
+            self._pulse.beat()
         except (OperationalError, InterfaceError) as error:
             self._failures += 1
             pause = min(0.1 * 2 ** min(self._failures, 10), LONGEST_PAUSE)

@@ -235,6 +235,30 @@ METRICS_CLOUDWATCH = env.flag("METRICS_CLOUDWATCH", default=True)
 ALERT_STUCK_AFTER = timedelta(
     minutes=env.number("ALERT_STUCK_AFTER_MINUTES", default=15, minimum=1, maximum=10_080)
 )
+# Whom alerts are told: mail addresses, and URLs as Apprise takes them.
+ALERT_MAIL_TO = env.names("ALERT_MAIL_TO") or OPERATORS
+ALERT_URLS = env.names("ALERT_URLS")
+# How many looks in a row, one a minute, open an incident, and how many close it.
+ALERT_AFTER = int(env.number("ALERT_AFTER", default=2, minimum=1, maximum=1440))
+ALERT_CLEAR_AFTER = int(env.number("ALERT_CLEAR_AFTER", default=5, minimum=1, maximum=1440))
+# Rules that are not looked at, and what each fires above: see counterpoint.monitoring.alerts.
+ALERTS_OFF = env.names("ALERTS_OFF")
+ALERT_FAILURES_LEAST = int(env.number("ALERT_FAILURES_LEAST", default=20, minimum=1))
+ALERT_LIMITS = {
+    "queues-away": 0,
+    "dead-letter-queue": env.number("ALERT_DEAD_LETTER_QUEUE_MESSAGES", default=0),
+    "queue-depth": env.number("ALERT_QUEUE_MESSAGES", default=10_000),
+    "queue-age": env.number("ALERT_QUEUE_AGE_SECONDS", default=900),
+    "failures": env.number("ALERT_FAILURES_PERCENT", default=50, maximum=100),
+    "outbox-lag": env.number("ALERT_OUTBOX_LAG_SECONDS", default=60),
+    "relay-silent": 0,
+    "beat-silent": env.number("ALERT_BEAT_SILENT_SECONDS", default=180, minimum=30),
+    "stuck-runs": env.number("ALERT_STUCK_STEPS", default=0),
+    "default-partition": env.number("ALERT_DEFAULT_PARTITION_ROWS", default=0),
+    "held-expired": env.number("ALERT_HELD_EXPIRED", default=0),
+    "dead-letters": env.number("ALERT_DEAD_LETTERS", default=0),
+    "unroutable": env.number("ALERT_UNROUTABLE_EVENTS", default=0),
+}
 
 # Accounting providers (SYNC) ----------------------------------------------------------------------
 

@@ -135,6 +135,14 @@ def more_rows(rows: None) -> None:
         model("restock", "SupplierNotice").create(
             supplier=supplier, order_number=1, kind="placed", key=text
         )
+    model("counterpoint", "Incident").create(
+        rule="failures",
+        subject=FOREIGN,
+        text=FOREIGN,
+        value=1,
+        began_at=timezone.now(),
+        seen_at=timezone.now(),
+    )
     every = model("django_celery_beat", "IntervalSchedule").create(every=1, period="days")
     model("django_celery_beat", "PeriodicTask").create(name=FOREIGN, task="x", interval=every)
     model("django_celery_beat", "CrontabSchedule").create()
@@ -156,7 +164,7 @@ PARTS: dict[str, list[str]] = {"name": list(LEVERS)}
 THE_PLATFORM_S = {
     *("relaycursor", "definition", "supplier", "suppliernotice", "membership", "user", "group"),
     *("periodictask", "crontabschedule", "intervalschedule", "solarschedule", "clockedschedule"),
-    *("taskresult", "groupresult"),
+    *("taskresult", "groupresult", "incident"),
 }
 
 

@@ -4,6 +4,7 @@ A part that fails, or takes too long, is missing from the answer and named by
 `counterpoint_scrape_problems`; the others are there.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
@@ -14,13 +15,17 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from counterpoint.models import Incident
 from counterpoint.monitoring import counters, standing
+from counterpoint.monitoring.alerts.rules import RULES
 from counterpoint.monitoring.depths import Depths, Gauge
 from subscriptions import backlog
+from subscriptions.statements import fetch
 
 log = structlog.get_logger(__name__)
 
 MOST_SECONDS = 5  # that one part may ask the database for
+ROUND_AGE = "SELECT extract(epoch FROM clock_timestamp() - at) FROM counterpoint_alertround"
 Part = Callable[[], Iterable[Metric]]
 
 
@@ -85,6 +90,19 @@ def live() -> Iterator[Metric]:
     yield from (runs, deliveries, stuck)
 
 
+def alerts() -> Iterator[Metric]:
+    incidents = gauge("open_incidents", "Rules that fire and were told of", "rule")
+    found = Counter(
+        Incident.objects.filter(status=Incident.Status.OPEN).values_list("rule", flat=True)
+    )
+    for name in RULES:
+        incidents.add_metric([name], found[name])
+    age = gauge("alerts_age_seconds", "How long ago the rules were looked at")
+    for (seconds,) in fetch(ROUND_AGE, []):
+        age.add_metric([], float(seconds))
+    yield from (incidents, age)
+
+
 def queues() -> Iterator[Metric]:
     """Ask SQS, outside any transaction: it may take seconds."""
     measured = _gauge().measure(settings.QUEUES)
@@ -117,6 +135,7 @@ PARTS: dict[str, Part] = {
     "counters": counters.collect,
     "outbox": outbox,
     "live": live,
+    "alerts": alerts,
 }
 
 registry = CollectorRegistry(auto_describe=False)

@@ -9,6 +9,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
 from counterpoint.monitoring import tallies
+from counterpoint.monitoring.alerts import evaluating, notices
 
 log = structlog.get_logger(__name__)
 
@@ -43,5 +44,7 @@ def run(stop: threading.Event) -> None:
 def look(*, is_hourly: bool = False) -> None:
     """Do what is due."""
     tallies.turn()
+    evaluating.turn()
+    notices.send_due()
     if is_hourly:
         tallies.forget()

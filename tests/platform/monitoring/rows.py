@@ -15,9 +15,9 @@ from jobs.models import Definition, Run
 Connect = Callable[[], Any]
 
 
-def sql(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+def sql(statement: str, *parameters: Any, **named: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+        cursor.execute(statement, named or parameters)
         return list(cursor.fetchall()) if cursor.description else []
 
 
