@@ -18,11 +18,15 @@ def parse(text: str | None) -> Any:
     """Return the value of JSON text; None for no text."""
     if text is None:
         return None
-    return json.loads(text, parse_float=Decimal, parse_int=_whole)
+    return _DECODER.decode(text)
 
 
 def _whole(text: str) -> int | Decimal:
     return int(text) if len(text) <= LONGEST_INT else Decimal(text)
+
+
+# Made once: `json.loads` would make one for each document, which takes as long as reading it.
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=_whole)
 
 
 def plain(value: Any) -> Any:
