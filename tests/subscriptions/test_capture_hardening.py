@@ -87,12 +87,12 @@ def test_the_subscriptions_triggers_work_for_no_other_table(
 def test_a_member_of_the_platforms_role_watches_its_own_table(
     sql: Sql, clerk: psycopg.Connection[tuple[Any, ...]], subscribe: Subscribe
 ) -> None:
-    clerk.execute("CREATE TABLE desk.orders (id int PRIMARY KEY, company text)")
+    clerk.execute("CREATE TABLE desk.orders (id int PRIMARY KEY, company text NOT NULL)")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="needs the rights of the role"):
         clerk.execute("SELECT attach_event_trigger('desk.orders')")
     sql("DO $$ BEGIN EXECUTE format('GRANT %I TO clerk', current_user); END $$")
 
-    for capture in ("row", "statement"):
+    for capture in ("statement", "row"):
         clerk.execute("SELECT attach_event_trigger('desk.orders', capture => %s)", [capture])
     subscribe(table="desk.orders")
     sql("DO $$ BEGIN EXECUTE format('REVOKE %I FROM clerk', current_user); END $$")
