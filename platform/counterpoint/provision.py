@@ -1,6 +1,7 @@
 """Create the declared queues with their dead-letter queues, and compare them."""
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -57,12 +58,21 @@ def _ensure_one(client: Any, name: str, wanted: dict[str, str], report: Report) 
         url = client.create_queue(QueueName=full_name, Attributes=wanted)["QueueUrl"]
         report.created.append(full_name)
     found = _attributes_of(client, url)
-    differences = list(_differences(found, wanted))
+    differences = dict(_differences(found, wanted))
     if differences:
-        report.refused.append(f"{full_name} exists with other attributes: {'; '.join(differences)}")
+        report.refused.append(
+            f"{full_name} exists with other attributes: {'; '.join(differences.values())}\n"
+            f"  {remedy(url, {name: wanted[name] for name in differences})}"
+        )
     elif full_name not in report.created:
         report.unchanged.append(full_name)
     return found["QueueArn"]
+
+
+def remedy(url: str, attributes: dict[str, str]) -> str:
+    """Return the command that gives an existing queue these attributes, to be typed by hand."""
+    given = shlex.quote(json.dumps(attributes))
+    return f"aws sqs set-queue-attributes --queue-url {shlex.quote(url)} --attributes {given}"
 
 
 def _attributes_of(client: Any, url: str) -> dict[str, str]:
@@ -71,11 +81,12 @@ def _attributes_of(client: Any, url: str) -> dict[str, str]:
     return found
 
 
-def _differences(found: dict[str, str], wanted: dict[str, str]) -> Iterator[str]:
+def _differences(found: dict[str, str], wanted: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each attribute that differs, and how."""
     for name, value in wanted.items():
         has = found.get(name)
         if _comparable(name, has) != _comparable(name, value):
-            yield f"{name} is {has or 'not set'}, declared is {value}"
+            yield name, f"{name} is {has or 'not set'}, declared is {value}"
 
 
 def _comparable(name: str, value: str | None) -> object:

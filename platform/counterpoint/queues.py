@@ -37,6 +37,7 @@ class Queue:
 SHIPPED = (
     Queue(DEFAULT),
     Queue("orders"),
+    Queue("billing"),
     Queue("webhooks", visibility=timedelta(minutes=5)),
     Queue("workflows", visibility=timedelta(minutes=5)),
     # Accounting syncs: a provider may take its time, and must not take others'.

@@ -79,6 +79,7 @@ INSTALLED_APPS = [
     "subscriptions",
     "jobs.workflows.restock",
     "jobs.workflows.bookings",
+    "jobs.workflows.billing",
     *EXTRA_APPS,
 ]
 

@@ -20,6 +20,11 @@ def test_its_examples_meet_their_contracts(block: str) -> None:
     assert told.keys() >= found["payload"].keys()
 
 
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL))
+def test_its_python_compiles(block: str) -> None:
+    compile(block, "workflows.md", "exec")
+
+
 def test_its_table_names_every_event_and_what_it_starts() -> None:
     for event_type, (workflow, _) in STARTS.items():
         assert f"`{event_type}`" in TEXT

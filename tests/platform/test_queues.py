@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import uuid
 from typing import Any
 
@@ -67,6 +68,25 @@ def test_a_queue_that_differs_is_named_and_left_as_it_is(client: Any) -> None:
 
     assert "VisibilityTimeout is 7, declared is 1800" in str(refused.value)
     assert attributes(client, "orders")["VisibilityTimeout"] == "7"
+
+
+def test_a_refusal_names_every_difference_and_the_command_that_ends_it(client: Any) -> None:
+    ensure_queues()
+    url = sqs.find(client, "orders")
+    changed = {"VisibilityTimeout": "7", "MessageRetentionPeriod": "60"}
+    client.set_queue_attributes(QueueUrl=url, Attributes={**changed, "RedrivePolicy": ""})
+
+    with pytest.raises(CommandError) as refused:
+        ensure_queues()
+
+    said = str(refused.value)
+    assert "RedrivePolicy is not set" in said
+    assert "MessageRetentionPeriod is 60, declared is 345600" in said
+    (line,) = (line.strip() for line in said.splitlines() if "set-queue-attributes" in line)
+    words = shlex.split(line)
+    assert words[:5] == ["aws", "sqs", "set-queue-attributes", "--queue-url", url]
+    client.set_queue_attributes(QueueUrl=url, Attributes=json.loads(words[-1]))
+    assert ensure_queues() == f"0 created, {2 * len(SHIPPED)} as declared\n"
 
 
 def test_a_queue_without_redrive_policy_is_refused(client: Any) -> None:

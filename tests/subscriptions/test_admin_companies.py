@@ -127,6 +127,10 @@ def more_rows(rows: None) -> None:
         model("subscriptions", "DeadLetter").create(
             **came, message_id=text, reason="not_json", body=text.encode(), sent_at=timezone.now()
         )
+        customer = model("billing", "Customer").create(company=company, customer_id=text)
+        model("billing", "CustomerProduct").create(
+            customer=customer, customer_product_id=text, product_id=text
+        )
         supplier = model("restock", "Supplier").create(id=company, name="one of all's")
         model("restock", "RestockRequest").create(company=company, supplier_id=text, items=[])
         model("restock", "RestockOrder").create(
@@ -194,7 +198,7 @@ def is_acme_s(row: Any) -> bool:
         return False
     if name == "delivery":
         return bool(Subscription.objects.filter(pk=row.subscription_id, company="acme"))
-    for relation in ("delivery", "step_run", "run"):
+    for relation in ("delivery", "step_run", "run", "customer"):
         if relation in {field.name for field in row._meta.fields}:
             return is_acme_s(getattr(row, relation))
     return bool(row.company == "acme")

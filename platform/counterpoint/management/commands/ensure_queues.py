@@ -27,7 +27,7 @@ class Command(BaseCommand):
         if report.refused:
             raise CommandError(
                 "\n".join(report.refused)
-                + "\nNothing that exists was changed: set the attributes yourself, delete the "
-                "queue, or name another SQS_QUEUE_PREFIX.",
+                + "\nNothing that exists was changed, for others may use it: run the commands "
+                "above, delete the queue, or name another SQS_QUEUE_PREFIX.",
                 returncode=1,
             )
