@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from subscriptions.deliveries import sweeping
 from subscriptions.models import Delivery, Subscription
 from subscriptions.relay import relay_all
 from subscriptions.routing import Router
@@ -56,6 +57,7 @@ def test_pause_holds_and_resume_lets_go_and_says_how_many(
 
     asked = text(operator.get(url("resume", pk)))
     done = text(operator.post(url("resume", pk), follow=True))
+    sweeping.tend()
 
     assert "2 held deliveries are sent" in asked
     assert "Resumed: 2 deliveries let go." in done
