@@ -127,6 +127,7 @@ class Courier:
             self._wake.clear()
             self._turn()
         self._turn()
+        self._leave_queues()
         connection.close()
 
     def _turn(self) -> None:
@@ -135,7 +136,6 @@ class Courier:
                 self.lanes.tick()
                 self._flush()
                 if self._stop.is_set() and not self._done:
-                    self._leave_queues()
                     break
                 self._stop.wait(FLUSH_SECONDS)
         except (DatabaseError, InterfaceError) as error:
@@ -199,9 +199,12 @@ class Courier:
 
     def _leave_queues(self) -> None:
         """Have others take on what this process would have called."""
-        if self._crowded:
+        if not self._crowded:
+            return
+        try:
             leave_queues(self._crowded.keys())
-            self._crowded.clear()
+        except (DatabaseError, InterfaceError) as error:  # they are due anyhow, only later
+            log.warning("queues_not_left", error=str(error).strip()[:500])
 
 
 def _lane_of(handler: Handler) -> int:

@@ -293,6 +293,32 @@ def test_closing_begins_nothing_new(
     assert sweeping.sweep() == 2
 
 
+def test_closing_leaves_to_others_what_it_had_queued(
+    orders: str,
+    subscribe: Callable[..., int],
+    sql: Sql,
+    relay: Callable[[], list[int]],
+    silent: threading.Event,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG", 20)
+    pk = subscribed(subscribe, httpserver, "/silent")
+    sql("INSERT INTO orders SELECT n, 'acme', 'x' FROM generate_series(1, 40) AS n")
+    courier = Courier()
+    courier.dispatch(relay())  # 16 begin, at most 20 wait, the rest has no room
+
+    closing = threading.Thread(target=courier.close)
+    closing.start()
+    wait_until(lambda: counts(pk).get("pending"), what="what waits is given back")
+    silent.set()
+    closing.join()
+
+    assert counts(pk)["delivered"] == 16
+    assert counts(pk)["queued"] >= 4
+    assert sweeping.sweep() == 24
+
+
 def test_what_exceeds_the_room_of_a_quick_receiver_is_called_at_once(
     orders: str,
     subscribe: Callable[..., int],
