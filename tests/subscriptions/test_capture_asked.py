@@ -204,3 +204,11 @@ def test_subscriptions_made_before_a_table_is_watched_again_count(
     sql("INSERT INTO orders VALUES (1, 'acme')")
 
     assert brief() == [("acme", "INSERT", "1")]
+
+
+def test_a_watch_whose_triggers_were_dropped_by_hand_is_let_go(watched: None, sql: Sql) -> None:
+    sql("UPDATE event_system_watch SET suffix = NULL WHERE \"table\" = 'orders'")
+
+    sql("SELECT detach_event_trigger('orders')")
+
+    assert sql("SELECT FROM event_system_watch WHERE \"table\" = 'orders'") == []

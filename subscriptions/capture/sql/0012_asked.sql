@@ -8,7 +8,7 @@
 -- subscriptions, so it can but say more than they do.
 
 CREATE FUNCTION public.event_system_asked_name(suffix text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
     SELECT format('public.%I', 'event_system_asked_' || suffix)
 $$;
 
