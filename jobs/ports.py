@@ -74,6 +74,7 @@ class Events(Protocol):
         key: str | None,
         correlation_id: str | None,
         depth: int,
+        run_id: UUID,
     ) -> None: ...
     def past(
         self, event_type: str, company: str | None, since: datetime, match: Any

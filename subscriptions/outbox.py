@@ -14,8 +14,8 @@ from subscriptions.scheduled import Moment
 
 INSERT = """
 INSERT INTO event_system_event
-    (source, company, type, version, payload, key, correlation_id, depth)
-VALUES ('code', %s, %s, %s, %s::json, %s,
+    (source, source_id, company, type, version, payload, key, correlation_id, depth)
+VALUES (%s, %s, %s, %s, %s, %s::json, %s,
     COALESCE(%s, NULLIF(current_setting('counterpoint.correlation_id', true), '')),
     COALESCE(%s, CASE WHEN current_setting('counterpoint.depth', true) ~ '^[0-9]{1,6}$'
         THEN current_setting('counterpoint.depth', true)::integer ELSE 0 END))
@@ -94,11 +94,14 @@ def insert(
     key: str | None,
     correlation_id: str | None,
     depth: int | None,
+    run_id: UUID | None = None,
 ) -> UUID:
-    """Insert an event whose payload has been checked; return its id."""
+    """Insert an event whose payload has been checked, from code or from a run; return its id."""
+    source = ["code", None] if run_id is None else ["run", str(run_id)]
     with connection.cursor() as cursor:
         cursor.execute(
-            INSERT, [company, event_type, version, payload_text, key, correlation_id, depth]
+            INSERT,
+            [*source, company, event_type, version, payload_text, key, correlation_id, depth],
         )
         row = cursor.fetchone()
     event_id: UUID = row[0]

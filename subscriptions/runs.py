@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -39,8 +40,9 @@ def publish(
     key: str | None,
     correlation_id: str | None,
     depth: int,
+    run_id: UUID,
 ) -> None:
-    """Put what `describe` gave into the outbox, in the caller's transaction.
+    """Put what `describe` gave into the outbox, in the caller's transaction, as from that run.
 
     The payload was checked then. A deploy since may have another contract, or none: the event goes
     out all the same, under the newest version that it fits, because the run has succeeded.
@@ -56,6 +58,7 @@ def publish(
         key=key,
         correlation_id=correlation_id,
         depth=depth,
+        run_id=run_id,
     )
 
 

@@ -118,6 +118,7 @@ def _publish(run: Run) -> None:
             key=event.key,
             correlation_id=run.correlation_id or str(run.pk),
             depth=run.depth + 1,
+            run_id=run.pk,
         )
     pending.delete()
 

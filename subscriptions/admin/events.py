@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 
 from jobs.admin import RecordedOfCompany
 from jobs.admin.companies import company_of
+from subscriptions.admin.chains import ChainPages
 from subscriptions.admin.filters import SourceFilter
 from subscriptions.matching import TRUNCATE
 from subscriptions.models import Event, RelayCursor
@@ -38,7 +39,7 @@ def newest_events() -> Window:
 
 
 @admin.register(Event)
-class EventAdmin(RecordedOfCompany):
+class EventAdmin(ChainPages):
     list_display = (
         "seq",
         "company",

@@ -32,7 +32,7 @@ def known(field: str, values: Callable[[], Iterable[str]]) -> type[admin.SimpleL
 
 
 HandlerTypeFilter = known("handler_type", registered)
-SourceFilter = known("source", lambda: ("table", "code", "sqs"))
+SourceFilter = known("source", lambda: ("table", "code", "run", "sqs", "api"))
 ReasonFilter = known("reason", lambda: [reason.value for reason in Reason])
 ProviderFilter = known("provider", lambda: PROVIDERS)
 EntityFilter = known("entity", lambda: ("customer", "supplier"))
