@@ -34,9 +34,9 @@ GOOD = frozenset({"delivered", "succeeded", "superseded"})
 
 
 class ChainPages(RecordedOfCompany):
-    actions_detail = ("chain",)
+    actions_detail: Any = ("chain",)
 
-    @action(description="What came of it", url_path="chain", permissions=["view"])  # type: ignore[untyped-decorator]  # unfold's
+    @action(description="What came of it", url_path="chain", permissions=["view"])  # type: ignore[operator]  # as unfold is typed
     def chain(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the tree that the event belongs to."""
         event: Event | None = self.get_object(request, object_id)

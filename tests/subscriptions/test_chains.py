@@ -98,7 +98,7 @@ def outline(node: Node) -> Any:
     return (name, [outline(child) for child in node.children])
 
 
-TREE = (
+TREE: Any = (
     "chain.asked",
     [
         (
