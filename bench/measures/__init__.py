@@ -7,6 +7,7 @@ from bench.measures import (
     capture,
     finished,
     idle,
+    ingesting,
     latency,
     limit,
     process,
@@ -42,4 +43,5 @@ MEASURES: dict[str, Measurement] = {
     "relay_idle": relay.idle,
     "latency": latency.measure,
     "snapshot": relay.snapshot,
+    "ingest": ingesting.measure,
 }

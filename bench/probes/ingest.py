@@ -1,0 +1,143 @@
+"""Take in messages in one process, and do what is to stand beside that: receive and delete."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
+django.setup()
+
+from django.db import connection  # noqa: E402 - the models exist only now
+
+from bench.errors import BenchError  # noqa: E402
+from jobs import sqs  # noqa: E402
+from subscriptions.ingest.companies import Companies  # noqa: E402
+from subscriptions.ingest.filing import Filed  # noqa: E402
+from subscriptions.ingest.outage import Outage  # noqa: E402
+from subscriptions.ingest.receiving import Crew, Receiver  # noqa: E402
+
+QUEUE = "events"
+BATCH = 10
+SENDERS = 2
+POLL_SECONDS = 1
+_numbers = count(1)
+
+
+class Tally:
+    """Counts what all threads have done, and stops them when that is enough."""
+
+    def __init__(self, enough: int) -> None:
+        self.stop = threading.Event()
+        self.found = 0
+        self._enough = enough
+        self._lock = threading.Lock()
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self.found += number
+            if self.found >= self._enough:
+                self.stop.set()
+
+    def add_filed(self, filed: Filed) -> None:
+        self.add(filed.events)
+
+
+def fill(messages: int) -> None:
+    """Send so many messages of the short contract, each with an id of its own."""
+    bodies = [_body(next(_numbers)) for _ in range(messages)]
+    _run([lambda part=bodies[n::SENDERS]: _send(part) for n in range(SENDERS)])  # type: ignore[misc]
+
+
+def ingest(messages: int, threads: int) -> float:
+    """Take in so many messages with the threads of one process; return how many a second."""
+    tally, busy = Tally(messages), threading.Event()
+    crew = Crew(tally.stop, Outage(tally.stop), Companies(), tally.add_filed, busy)
+    receivers = [Receiver(QUEUE, crew, is_helper=number > 0) for number in range(threads)]
+    return _rate(tally, [receiver.run for receiver in receivers], messages)
+
+
+def bare(messages: int, threads: int) -> float:
+    """Receive and delete so many messages in as many threads; return how many a second."""
+    tally = Tally(messages)
+    clients = [sqs.client() for _ in range(threads)]
+    return _rate(
+        tally,
+        [lambda client=client: _bare(client, tally) for client in clients],  # type: ignore[misc]
+        messages,
+    )
+
+
+def clear() -> None:
+    """Forget what was taken in, and what was not."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE event_system_inbox, event_system_event, event_system_dead_letter")
+    client = sqs.client()
+    client.purge_queue(QueueUrl=sqs.find(client, QUEUE))
+
+
+def _rate(tally: Tally, loops: Sequence[Callable[[], None]], messages: int) -> float:
+    began = time.perf_counter()
+    ended: list[float] = []
+
+    def watch() -> None:
+        tally.stop.wait()
+        ended.append(time.perf_counter())
+
+    _run([watch, *loops])
+    if tally.found < messages:
+        raise BenchError(f"{tally.found} of {messages} messages")
+    return tally.found / (ended[0] - began)
+
+
+def _run(loops: Sequence[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _send(bodies: Sequence[str]) -> None:
+    client = sqs.client()
+    url = sqs.find(client, QUEUE)
+    for first in range(0, len(bodies), BATCH):
+        part = enumerate(bodies[first : first + BATCH])
+        entries = [{"Id": str(n), "MessageBody": body} for n, body in part]
+        client.send_message_batch(QueueUrl=url, Entries=entries)
+
+
+def _bare(client: Any, tally: Tally) -> None:
+    url = sqs.find(client, QUEUE)
+    while not tally.stop.is_set():
+        answer = client.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=POLL_SECONDS
+        )
+        if found := answer.get("Messages", []):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
+                for n, message in enumerate(found)
+            ]
+            client.delete_message_batch(QueueUrl=url, Entries=entries)
+            tally.add(len(found))
+
+
+def _body(number: int) -> str:
+    payload = {"number": number, "companyId": f"c{number % 100}"}
+    return json.dumps(
+        {
+            "type": "bench.happened",
+            "id": f"bench-{number}",
+            "payload": payload,
+            "timestamp": "2024-04-14T14:00:00Z",
+            "attempts": 1,
+        }
+    )
+
+
+HANDLERS: dict[str, Any] = {function.__name__: function for function in (fill, ingest, bare, clear)}
