@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from django.db import Error, transaction
+from django.db import DataError, Error, transaction
 
 from subscriptions.ingest import envelopes
 from subscriptions.ingest.companies import Companies
@@ -156,7 +156,7 @@ def bury(refusal: Refusal) -> None:
 def is_of_data(error: Error) -> bool:
     """Whether it is about what was to be stored, and not about the database."""
     state = getattr(error.__cause__, "sqlstate", None) or ""
-    return state.startswith(DATA_STATES)
+    return isinstance(error, DataError) or state.startswith(DATA_STATES)
 
 
 def printable(text: str) -> str:

@@ -5,8 +5,16 @@ import threading
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
+from subscriptions.statements import fetch_prepared
+
 log = structlog.get_logger(__name__)
 
+# Not only whether it answers: a standby, or a database without the tables, takes no event either.
+PROBE = """
+SELECT current_setting('transaction_read_only') = 'on'
+FROM (SELECT count(*) FROM event_system_inbox WHERE false) AS inbox,
+    (SELECT count(*) FROM event_system_dead_letter WHERE false) AS dead_letters
+"""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds
 FAILURES = (DatabaseError, InterfaceError)
 
@@ -20,42 +28,46 @@ class Outage:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._lock = threading.Lock()
-        self._is_told = False
+        self.is_on = False
 
     def wait(self) -> bool:
         """Return True as soon as the database answers, False if the process shall stop before."""
         pause = SHORTEST_PAUSE
         while not self._stop.is_set():
-            error = _ask()
-            self._tell(error)
-            if error is None:
+            problem = _ask()
+            self._tell(problem)
+            if problem is None:
                 return True
             self._stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         return False
 
-    def _tell(self, error: Exception | None) -> None:
-        if self._is_told == (error is not None):  # without the lock: nearly always so
+    def _tell(self, problem: str | None) -> None:
+        if self.is_on == (problem is not None):  # without the lock: nearly always so
             return
         with self._lock:
-            if self._is_told == (error is not None):
+            if self.is_on == (problem is not None):
                 return
-            self._is_told = error is not None
-        if error is not None:
-            log.warning("ingest_waits_for_database", error=str(error).strip().partition("\n")[0])
+            self.is_on = problem is not None
+        if problem is not None:
+            log.warning("ingest_waits_for_database", error=problem)
         else:
             log.info("ingest_goes_on")
 
 
-def _ask() -> Exception | None:
-    """Ask the database for nothing; a connection that fails is closed, so that the next is new."""
+def _ask() -> str | None:
+    """Return why the database takes nothing, None if it does. A connection that fails is closed, so
+    that the next is new.
+    """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        [(is_read_only,)] = fetch_prepared(PROBE)
+        if not is_read_only:
+            return None
+        problem = "it is read-only"
     except FAILURES as error:
-        hang_up()
-        return error
-    return None
+        problem = str(error).strip().partition("\n")[0]
+    hang_up()
+    return problem
 
 
 def hang_up() -> None:

@@ -73,6 +73,8 @@ class Ingest:
         if now - self._told_at >= TELL_EVERY:
             self._counts.tell()
             self._told_at = now
+        if self._outage.is_on:  # to connect may take seconds, and the process may have to stop
+            return
         try:
             replaying.replay_due()
             if now - self._pruned_at >= PRUNE_EVERY:

@@ -73,13 +73,10 @@ class Receiver:
         self._note(len(messages))
         if not messages:
             return 0
-        filed = self._file(messages)
-        if filed is None:
-            self._queue.give_back(messages)
-            return 0
-        self._queue.delete(messages)
-        self._crew.tell(filed)
-        return len(messages)
+        done = self._file(messages)
+        if done:
+            self._queue.delete(done)
+        return len(done)
 
     def _note(self, count: int) -> None:
         if count == BATCH:
@@ -87,19 +84,34 @@ class Receiver:
         elif not count:
             self._crew.is_busy.clear()
 
-    def _file(self, messages: Sequence[Message]) -> Filed | None:
-        """Return None if the messages could not be filed in time, or must not be any more."""
+    def _file(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return those that are filed. The others are given back if they could not be in time, or
+        must not be any more; what fails by itself comes again when its time is up.
+        """
         deadline = time.monotonic() + HOLD_SECONDS
         while not self._crew.stop.is_set():
             try:
-                return file(messages, self._crew.companies)
+                self._crew.tell(file(messages, self._crew.companies))
+                return messages
             except (OperationalError, InterfaceError) as error:  # away, a deadlock, no more room
                 log.warning("batch_not_filed", error=str(error).strip().partition("\n")[0])
                 hang_up()
                 self._crew.stop.wait(SHORTEST_PAUSE)
                 if not self._crew.outage.wait() or time.monotonic() > deadline:
-                    return None
+                    break
             except Exception:
-                self._queue.give_back(messages)
-                raise
-        return None
+                if len(messages) == 1:
+                    raise
+                return self._file_each(messages)
+        self._queue.give_back(messages)
+        return []
+
+    def _file_each(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """File messages one by one: what one of them breaks is not the others' failure."""
+        done: list[Message] = []
+        for message in messages:
+            try:
+                done += self._file([message])
+            except Exception:
+                log.exception("message_not_filed", queue=message.queue, message_id=message.id)
+        return done
