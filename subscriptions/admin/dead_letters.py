@@ -29,8 +29,8 @@ class DeadLetterAdmin(DeadLetterPages):
         *("receive_count", "first_seen_at", "last_seen_at"),
     )
     list_filter = ("status", ReasonFilter)
-    search_fields = ("=company", "=type", "=source_id", "=message_id")
-    search_help_text = "A company, a type, an id or a message's id, whole"
+    search_fields = ("=company", "=type", "=source_id")
+    search_help_text = "A company, a type or the event's own id, else the message's, whole"
     ordering = ("-id",)
     large = ("body", "replayed_body", "attributes")
     list_before_template = f"{FOLDER}/reasons.html"  # type: ignore[assignment]  # is None there
@@ -104,8 +104,8 @@ class InboxAdmin(RecordedOfCompany):
     list_display = (
         *("source", "source_id", "company", "event_id", "queue", "receive_count", "received_at"),
     )
-    search_fields = ("=company", "=source_id", "=message_id")
-    search_help_text = "A company, an event's own id or a message's id, whole"
+    search_fields = ("=company", "=source_id")
+    search_help_text = "A company or the event's own id, else the message's, whole"
     ordering = ("-id",)
 
 

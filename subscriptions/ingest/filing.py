@@ -31,7 +31,7 @@ WITH given AS (
     INSERT INTO event_system_inbox
         (company, source, source_id, queue, message_id, attempts, receive_count)
     SELECT company, source, source_id, queue, message_id, attempts, receive_count
-    FROM given ORDER BY company, source, source_id
+    FROM given ORDER BY source_id, source, company
     ON CONFLICT DO NOTHING
     RETURNING event_id, company, source, source_id
 )

@@ -25,7 +25,7 @@ class Inbox(models.Model):
         verbose_name_plural = "inbox"
         constraints = [
             models.UniqueConstraint(
-                fields=["company", "source", "source_id"],
+                fields=["source_id", "source", "company"],
                 nulls_distinct=False,
                 name="unique_inbox_entry_per_source",
             )

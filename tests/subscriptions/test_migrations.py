@@ -110,6 +110,7 @@ def test_the_capture_migrations_go_back_and_forth(
     with transaction.atomic(), connection.cursor() as cursor:
         for script in (
             "migrations/sql/0014_unroutable.reverse",
+            "migrations/sql/0018_inbox_searches.reverse",
             "migrations/sql/0013_inbox.reverse",
             "capture/sql/0012_capture_hardening.reverse",
             "migrations/sql/0010_scheduled_event.reverse",
@@ -129,6 +130,7 @@ def test_the_capture_migrations_go_back_and_forth(
             "migrations/sql/0010_scheduled_event",
             *HARDENING,
             "migrations/sql/0013_inbox",
+            "migrations/sql/0018_inbox_searches",
             "migrations/sql/0014_unroutable",
         ):
             cursor.execute((ROOT / f"{script}.sql").read_text())
