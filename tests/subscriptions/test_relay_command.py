@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from subscriptions.models import Delivery
+from subscriptions.models import Delivery, Event, ScheduledEvent
 from tests.subscriptions.conftest import Sql
 from tests.subscriptions.test_relay import relay_backends, wait_for
 
@@ -51,3 +51,26 @@ def test_sigterm_ends_it_cleanly_and_kill_9_loses_nothing(
         second.kill()
         second.wait(10)
     wait_for(lambda: relay_backends(sql) == [], what="its connection is closed")
+
+
+def test_kill_9_publishes_every_scheduled_event_once(sql: Sql) -> None:
+    sql(
+        "INSERT INTO event_system_scheduled_event (company, type, payload, due_at)"
+        " SELECT 'acme', 'tests.due', '{}', now() FROM generate_series(1, 3500)"
+    )
+    published = Event.objects.filter(type="tests.due")
+    first = start()
+    try:
+        wait_for(lambda: published.exists(), what="the first has begun")
+    finally:
+        first.kill()
+        first.wait(10)
+
+    second = start()
+    try:
+        wait_for(lambda: not ScheduledEvent.objects.exists(), what="the second is through")
+    finally:
+        second.kill()
+        second.wait(10)
+    wait_for(lambda: relay_backends(sql) == [], what="both are gone")
+    assert published.count() == published.values("source_id").distinct().count() == 3500

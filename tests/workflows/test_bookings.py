@@ -197,6 +197,14 @@ def test_a_reminder_out_of_date_reminds_nobody(mails: MailServer) -> None:
     assert mails.mails == []
 
 
+def test_a_reminder_that_comes_too_late_reminds_nobody(mails: MailServer) -> None:
+    late = remind(soon(minutes=-1), customer=ADA)
+
+    assert late.status == "succeeded"
+    assert outcomes(late)["bookings/send-email"] == "skipped"
+    assert mails.mails == []
+
+
 def test_an_update_that_moves_nothing_reminds_nobody_again(mails: MailServer) -> None:
     starts_at = soon(hours=20)
     plan(starts_at)

@@ -41,3 +41,13 @@ def test_the_limits_are_ten_mails_and_five_sms_an_hour() -> None:
         rate = one.options_.rate
         assert rate is not None
         assert (rate.n, rate.per.total_seconds()) == (most, 3600)
+
+
+def test_whoever_cannot_be_reached_holds_up_nobody(post: Post, mails: MailServer) -> None:
+    for number in range(MAILS_AN_HOUR + 2):
+        booking = BookingCreated(booking_id=f"b-{number}")
+        shipped.booking_created.start(booking, company="acme")
+    post.deliver_all()
+
+    sends = StepRun.objects.filter(node="bookings/send-email")
+    assert set(sends.values_list("status", flat=True)) == {"skipped"}

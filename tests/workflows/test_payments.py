@@ -1,6 +1,7 @@
 """Payments that failed: tried again by their own schedule, then the company's staff are told."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from jobs.models import Membership, Run
-from jobs.testing import run_inline
+from jobs.testing import run_inline, without_messages
 from jobs.workflows.bookings import charging
 from jobs.workflows.bookings.events import PaymentFailed, StripeInvoicePaymentFailed
 from jobs.workflows.bookings.models import Activity, Payment
@@ -73,7 +74,7 @@ def test_a_payment_that_succeeds_at_the_second_try_is_paid_and_nobody_is_told(
     assert Activity.objects.get().text == "paid after all"
 
 
-def test_the_tries_are_an_hour_a_day_and_three_days_after_another(gateway: HTTPServer) -> None:
+def test_the_tries_are_an_hour_a_day_and_three_days_after_another() -> None:
     sleeps = [
         node.inputs["seconds"]["$value"]
         for node in charging.payment_failed.plan.nodes
@@ -81,6 +82,11 @@ def test_the_tries_are_an_hour_a_day_and_three_days_after_another(gateway: HTTPS
     ]
 
     assert sleeps == [3600, 86_400, 3 * 86_400]
+    with without_messages():
+        begun = charging.payment_failed.start(FAILED, company="acme")
+    run = Run.objects.get(pk=begun.pk)
+    assert run.deadline_at is not None
+    assert run.deadline_at - run.created_at > timedelta(seconds=sum(sleeps), hours=23)
 
 
 def test_after_the_third_try_the_company_s_staff_are_told(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from jobs.models import Run
 from jobs.registry import registry
@@ -48,6 +48,18 @@ def test_the_command_makes_what_is_missing_and_changes_nothing_else() -> None:
     assert subscribe() == []
     assert Subscription.objects.filter(company=None).count() == len(STARTS)
     assert Subscription.objects.get(event_type="booking.created").paused_at is not None
+
+
+def test_no_company_s_events_start_everything_twice() -> None:
+    subscribe(company="acme")
+    with pytest.raises(CommandError, match="acme has subscriptions of its own"):
+        call_command("subscribe_bookings", verbosity=0)
+    assert len(subscribe(company="globex")) == len(STARTS)
+
+    Subscription.objects.all().delete()
+    subscribe()
+    with pytest.raises(CommandError, match="for all companies"):
+        call_command("subscribe_bookings", "--company", "acme", verbosity=0)
 
 
 def test_an_appointment_reminds_its_customer_a_day_before_and_moves_the_reminder(

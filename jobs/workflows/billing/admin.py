@@ -24,6 +24,6 @@ class CustomerProductAdmin(RecordedOfCompany):
     )
     list_filter = ("status",)
     list_select_related = ("customer",)
-    search_fields = ("=customer_product_id", "=customer__customer_id")
-    search_help_text = "A product's or a customer's id, whole"
+    search_fields = ("=customer_product_id",)
+    search_help_text = "The id of a customer's product, whole"
     ordering = ("-id",)

@@ -10,7 +10,7 @@ class Customer(models.Model):
     id = models.BigAutoField(primary_key=True)
     company = models.CharField(max_length=128)
     env = models.CharField(max_length=32, default="live")
-    customer_id = models.CharField(max_length=128)
+    customer_id = models.CharField(max_length=128, db_index=True)
     name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -40,7 +40,7 @@ class CustomerProduct(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="products")
-    customer_product_id = models.CharField(max_length=128)
+    customer_product_id = models.CharField(max_length=128, db_index=True)
     product_id = models.CharField(max_length=128)
     name = models.CharField(max_length=200, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)

@@ -19,8 +19,11 @@ TEXTS_AN_HOUR = 5
 
 
 def user_of(notice: Notice) -> str:
-    """Return what channel limits count by: the company's user, or the address if none is named."""
-    return f"{notice.company or ''}/{notice.user}"
+    """Return what channel limits count by: the company's user, or the address if none is named.
+
+    Whoever cannot be reached at all has a limit of his own: nobody waits behind him.
+    """
+    return f"{notice.company or ''}/{notice.user or notice.about}"
 
 
 @step(

@@ -23,10 +23,17 @@ STARTS: Mapping[str, tuple[str, Mapping[str, str] | None]] = {
 }
 
 
+class SubscribedTwice(Exception):
+    """A company's events would start each workflow twice; the text names whose is there."""
+
+
 def subscribe(*, company: str | None = None) -> list[str]:
     """Create the subscriptions that are not there yet, of one company or of the platform; return
     their names. One that is there stays as it is: somebody may have paused or changed it.
+
+    Raises SubscribedTwice if the platform has them for all companies, or if a company has its own.
     """
+    _check_others(company)
     names = {f"bookings: {event_type}": event_type for event_type in STARTS}
     there = Subscription.objects.filter(company=company, name__in=names)
     known = set(there.values_list("name", flat=True))
@@ -34,6 +41,20 @@ def subscribe(*, company: str | None = None) -> list[str]:
     for name in missing:
         _create(name, names[name], company)
     return missing
+
+
+def _check_others(company: str | None) -> None:
+    named = Subscription.objects.filter(name__in=[f"bookings: {name}" for name in STARTS])
+    if company is not None and named.filter(company=None).exists():
+        raise SubscribedTwice(
+            "the platform has these subscriptions for all companies: delete those first"
+        )
+    own = named.exclude(company=None).order_by("company").values_list("company", flat=True)
+    if company is None and (found := list(own.distinct()[:5])):
+        raise SubscribedTwice(
+            f"{', '.join(map(str, found))} has subscriptions of its own, and would be told twice:"
+            " delete those first, or name a company"
+        )
 
 
 def _create(name: str, event_type: str, company: str | None) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel
 
 from jobs import Context, PermanentFailure, parallel, register_service, step, workflow
+from jobs.transitions.rows import clock
 from jobs.workflows.bookings import charging  # noqa: F401 - its workflows are found with these
 from jobs.workflows.bookings.appointments import Calendar, contact_of
 from jobs.workflows.bookings.events import (
@@ -91,6 +92,8 @@ def prepare_reminder(ctx: Context, reminder: AppointmentReminder) -> Notice:
 
 
 def _out_of_date(found: Appointment | None, reminder: AppointmentReminder) -> str | None:
+    if reminder.start_time <= clock():
+        return "the appointment has begun"
     if found is None:
         return None
     if found.status == Appointment.Status.CANCELLED:

@@ -3,9 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from jobs.workflows.bookings.subscribing import STARTS, subscribe
+from jobs.workflows.bookings.subscribing import STARTS, SubscribedTwice, subscribe
+from subscriptions.errors import InvalidSubscription
 
 
 class Command(BaseCommand):
@@ -18,7 +19,10 @@ class Command(BaseCommand):
         parser.add_argument("--company", help="for this company's events only; default: all")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        made = subscribe(company=options["company"])
+        try:
+            made = subscribe(company=options["company"])
+        except (SubscribedTwice, InvalidSubscription) as error:
+            raise CommandError(str(error)) from error
         for name in made:
             self.stdout.write(f"created {name}")
         self.stdout.write(f"{len(made)} created, {len(STARTS) - len(made)} there before")
