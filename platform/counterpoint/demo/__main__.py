@@ -13,7 +13,7 @@ from counterpoint.exits import EXIT_CODE, one_line_errors
 
 DIRECTORY = "var/demo"
 PING_SECONDS = 0.5
-PROCESSES = ("web", "worker", "relay", "beat", "flower")
+PROCESSES = ("web", "worker", "relay", "ingest", "beat", "flower")
 
 
 def interrupt(*_: object) -> NoReturn:
@@ -64,13 +64,15 @@ def _show(
     login: tuple[str, str],
 ) -> bool:
     # These read Django's models, which exist only now.
-    from counterpoint.demo import report, scenario, surfaces
+    from counterpoint.demo import outside, report, scenario, surfaces
     from counterpoint.demo.receiver import Receiver
 
     with Receiver() as receiver:
         try:
             story = scenario.tell(services.environment["DATABASE_URL"], receiver)
+            sent = outside.tell(receiver, story.company)
             found = list(report.lines(story, receiver))
+            found += outside.lines(sent, receiver)
             found += surfaces.lines(story, admin_url=admin_url, flower_url=flower_url, login=login)
         except scenario.DemoTimeout as error:
             console.print(f"[bold red]{error}[/]")
