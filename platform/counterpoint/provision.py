@@ -37,6 +37,11 @@ def attributes(queue: Queue, dead_letter_arn: str) -> dict[str, str]:
     }
 
 
+def dead_letter_attributes() -> dict[str, str]:
+    """Return the attributes that every dead-letter queue must have."""
+    return {"MessageRetentionPeriod": seconds(DLQ_RETENTION)}
+
+
 def ensure(client: Any, queues: Iterable[Queue]) -> Report:
     """Create what is missing, leave what is right, and report what is there but different.
 
@@ -44,8 +49,7 @@ def ensure(client: Any, queues: Iterable[Queue]) -> Report:
     """
     report = Report()
     for queue in queues:
-        wanted_dead = {"MessageRetentionPeriod": seconds(DLQ_RETENTION)}
-        dead_arn = _ensure_one(client, queue.dead_letter_name, wanted_dead, report)
+        dead_arn = _ensure_one(client, queue.dead_letter_name, dead_letter_attributes(), report)
         _ensure_one(client, queue.name, attributes(queue, dead_arn), report)
     return report
 

@@ -1,0 +1,1 @@
+"""An app (EXTRA_APPS) that notes every request to AWS that its process makes."""
