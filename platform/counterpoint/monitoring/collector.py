@@ -84,10 +84,13 @@ def live() -> Iterator[Metric]:
     deliveries = gauge("open_deliveries", "Not ended, by status; up to 100,000", "status")
     for status, count in standing.open_deliveries().items():
         deliveries.add_metric([status], count)
+    letters = gauge("open_dead_letters", "From outside and not decided on; up to 100,000", "reason")
+    for reason, count in standing.open_dead_letters().items():
+        letters.add_metric([reason], count)
     late = settings.ALERT_STUCK_AFTER
     stuck = gauge("stuck_steps", "Due for long and taken by nobody; up to 100,000")
     stuck.add_metric([], sum(standing.stuck_steps(late).values()))
-    yield from (runs, deliveries, stuck)
+    yield from (runs, deliveries, letters, stuck)
 
 
 def alerts() -> Iterator[Metric]:

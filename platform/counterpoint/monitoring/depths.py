@@ -1,5 +1,6 @@
 """How full the SQS queues are, and how old their oldest messages."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ COUNTS = {
     "delayed": "ApproximateNumberOfMessagesDelayed",
 }
 AGE = "ApproximateAgeOfOldestMessage"
+AGES_KEPT = 60.0  # seconds: it has a new figure once a minute, and takes money for each
 LOOK_BACK = timedelta(minutes=10)  # CloudWatch is some minutes late
 
 
@@ -35,7 +37,6 @@ class Depth:
     counts: Mapping[str, int] | None
     dead_letters: int | None
     oldest: float | None = None
-    oldest_dead_letter: float | None = None
 
 
 @dataclass
@@ -49,12 +50,14 @@ class Depths:
 class Gauge:
     """Asks SQS and CloudWatch; one for each process, for its clients and the queues' URLs.
 
-    Two requests a queue, and one to CloudWatch; the first time two more a queue.
+    Two requests a queue, the first time two more, and one a minute to CloudWatch.
     """
 
     def __init__(self) -> None:
         self._sqs = sqs.client(connect_seconds=SECONDS, read_seconds=SECONDS, attempts=1)
         self._urls: dict[str, str] = {}
+        self._known_ages: Mapping[str, float] = {}
+        self._aged_at = float("-inf")
 
     def measure(self, queues: Iterable[Queue]) -> Depths:
         """Return how full the queues are, or what kept us from asking."""
@@ -72,7 +75,6 @@ class Gauge:
             self._counts(queue.name),
             None if dead is None else dead["visible"],
             ages.get(queue.name),
-            ages.get(queue.dead_letter_name),
         )
 
     def _counts(self, name: str) -> dict[str, int] | None:
@@ -91,12 +93,14 @@ class Gauge:
             return None
         return {state: int(answer["Attributes"][name]) for state, name in COUNTS.items()}
 
-    def _ages(self, queues: Iterable[Queue]) -> dict[str, float]:
-        """Return the newest figure for each queue of which CloudWatch has one."""
+    def _ages(self, queues: Iterable[Queue]) -> Mapping[str, float]:
+        """Return CloudWatch's figure for each queue of which it has one; asked once a minute."""
         if not settings.METRICS_CLOUDWATCH:
             return {}
-        names = [name for queue in queues for name in (queue.name, queue.dead_letter_name)]
-        return ages(cloudwatch(), names)
+        if time.monotonic() - self._aged_at >= AGES_KEPT:
+            self._known_ages = ages(cloudwatch(), [queue.name for queue in queues])
+            self._aged_at = time.monotonic()
+        return self._known_ages
 
 
 def cloudwatch() -> Any:

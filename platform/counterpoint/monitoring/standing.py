@@ -44,6 +44,12 @@ SELECT r.workflow, count(*) FROM (
     ORDER BY wake_at LIMIT %(most)s
 ) AS s JOIN jobs_run r ON r.id = s.run_id GROUP BY r.workflow
 """
+DEAD_LETTERS = """
+SELECT reason, count(*) FROM (
+    SELECT reason FROM event_system_dead_letter WHERE status = 'open'
+    ORDER BY reason, id LIMIT %(most)s
+) AS open GROUP BY reason
+"""
 LIVE_STATUSES = ("queued", "running", "waiting", "compensating")
 OPEN_STATUSES = ("pending", "running", "retrying", "waiting", "queued", "held")
 
@@ -56,6 +62,11 @@ def live_runs() -> dict[str, int]:
 def open_deliveries() -> dict[str, int]:
     """Return how many deliveries have not ended, by status, counted up to 100,000."""
     return dict.fromkeys(OPEN_STATUSES, 0) | dict(fetch(OPEN_DELIVERIES, {"most": COUNTED}))
+
+
+def open_dead_letters() -> dict[str, int]:
+    """Return how many messages from outside are dead letters still, by reason, up to 100,000."""
+    return dict(fetch(DEAD_LETTERS, {"most": COUNTED}))
 
 
 def stuck_steps(late: timedelta) -> dict[str, int]:

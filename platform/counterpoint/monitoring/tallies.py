@@ -102,7 +102,7 @@ def _count(source: Source, *, every: timedelta) -> bool:
             # What was there before is not counted: it would take the whole of the tables.
             _begin(source, now=now, snapshot=snapshot)
             return False
-        if now < mark.at + every:
+        if mark.at <= now < mark.at + every:
             return False
         new, limits = _next(source, mark, now=now, snapshot=snapshot, oldest=oldest)
         if limits:
@@ -143,6 +143,8 @@ def _next(
     source: Source, mark: TallyMark, *, now: datetime, snapshot: str, oldest: datetime | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the mark's new fields, and the limits of what is to be counted; {} for nothing."""
+    if now < mark.at and not source.is_by_snapshot:
+        return {"at": now}, {}  # the clock was set back
     if source.is_by_snapshot:
         if _is_of_another_cluster(mark.snapshot, snapshot):
             return {"at": now, "snapshot": snapshot}, {}

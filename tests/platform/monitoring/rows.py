@@ -68,6 +68,17 @@ def make_try(
     )
 
 
+def make_dead_letter(source_id: str, *, reason: str = "unknown_type", status: str = "open") -> None:
+    sql(
+        "INSERT INTO event_system_dead_letter"
+        " (source, source_id, queue, message_id, reason, body, sent_at, status)"
+        " VALUES ('sqs', %s, 'events', 'm', %s, 'x', now(), %s)",
+        source_id,
+        reason,
+        status,
+    )
+
+
 def make_run(**fields: Any) -> Run:
     """Insert a run; one that has ended by its status ended now."""
     plan, _ = Definition.objects.get_or_create(hash="x", defaults={"workflow": "w", "plan": {}})

@@ -26,6 +26,7 @@ from jobs.models import Membership, StepRun
 from subscriptions.shards import WHOLE
 from tests.platform.monitoring.rows import (
     count_all,
+    make_dead_letter,
     make_delivery,
     make_event,
     make_run,
@@ -191,6 +192,15 @@ def test_only_one_process_looks_in_a_minute(queues: Sqs, look: Callable[..., Non
     sql("UPDATE counterpoint_alertround SET at = date_trunc('minute', clock_timestamp())")
 
     assert evaluating.turn(measure=queues.measure) is False
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_looking(
+    queues: Sqs, look: Callable[..., None]
+) -> None:
+    look()
+    sql("UPDATE counterpoint_alertround SET at = at + interval '1 hour'")
+
+    assert evaluating.turn(measure=queues.measure) is True
 
 
 def test_who_was_overtaken_by_the_next_minute_decides_nothing(
@@ -499,14 +509,9 @@ def test_held_deliveries_that_expired_fire_for_an_hour(fires: Fires) -> None:
 
 
 def test_dead_letters_fire_by_their_reason(fires: Fires) -> None:
-    for number, status in enumerate(("open", "open", "discarded")):
-        sql(
-            "INSERT INTO event_system_dead_letter"
-            " (source, source_id, queue, message_id, reason, body, sent_at, status)"
-            " VALUES ('sqs', %s, 'events', 'm', 'unknown_type', 'x', now(), %s)",
-            str(number),
-            status,
-        )
+    make_dead_letter("1")
+    make_dead_letter("2")
+    make_dead_letter("3", status="discarded")
 
     assert fires()["dead-letters"] == (
         "unknown_type",

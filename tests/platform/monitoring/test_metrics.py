@@ -16,6 +16,7 @@ from counterpoint.queues import Queue
 from jobs.models import Membership
 from tests.platform.monitoring.rows import (
     count_all,
+    make_dead_letter,
     make_delivery,
     make_event,
     make_run,
@@ -102,6 +103,8 @@ def test_counters_and_histograms_tell_of_deliveries_and_runs(client: Client) -> 
 
 def test_gauges_tell_what_is_open(client: Client) -> None:
     make_delivery(make_event(), status="held")
+    make_dead_letter("1", reason="unknown_type")
+    make_dead_letter("2", status="discarded")
     make_run(status="running")
     make_run(status="compensating", stop="failed")
     make_run(status="running", stop="failed")
@@ -118,6 +121,7 @@ def test_gauges_tell_what_is_open(client: Client) -> None:
     assert set(found["counterpoint_in_default_rows"].values()) == {0}
     assert found["counterpoint_outbox_relays"] == {("0",): 0}
     assert found["counterpoint_stuck_steps"] == {(): 0}
+    assert found["counterpoint_open_dead_letters"] == {("unknown_type",): 1}
 
 
 def test_queues_tell_their_depth_and_that_of_their_dead_letters(
@@ -155,6 +159,22 @@ def test_cloudwatch_tells_how_old_messages_are() -> None:
     )
 
     assert depths.ages(cloudwatch, ["default", "orders"]) == {"orders": 42.0}
+
+
+def test_cloudwatch_is_asked_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def ages(client: Any, names: list[str]) -> dict[str, float]:
+        asked.append(names)
+        return {}
+
+    monkeypatch.setattr(depths, "ages", ages)
+    gauge = depths.Gauge()
+
+    for _ in range(3):
+        gauge.measure([Queue("orders")])
+
+    assert asked == [["orders"]]
 
 
 def test_a_part_that_fails_is_named_and_the_others_are_there(

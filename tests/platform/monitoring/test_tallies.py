@@ -128,6 +128,17 @@ def test_a_label_that_is_not_used_any_more_is_given_back(settings: Settings) -> 
 
 
 @pytest.mark.usefixtures("begun")
+def test_a_clock_that_was_set_back_keeps_nothing_from_being_counted() -> None:
+    sql("UPDATE counterpoint_tallymark SET at = at + interval '1 hour'")
+    tallies.turn(every=AT_ONCE)
+    make_run(status="succeeded")
+    make_try(make_delivery(make_event()))
+    count_all()
+
+    assert tallied("attempts") == tallied("runs") == {(): 1}
+
+
+@pytest.mark.usefixtures("begun")
 def test_a_turn_soon_after_another_counts_nothing() -> None:
     make_run(status="succeeded")
 

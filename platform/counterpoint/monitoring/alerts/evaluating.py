@@ -29,7 +29,9 @@ VALUES (1, to_timestamp(0), '', '[]', '{}') ON CONFLICT DO NOTHING
 # Who gets the minute looks; whoever comes later in it finds it taken.
 TAKE = """
 UPDATE counterpoint_alertround SET at = date_trunc('minute', clock_timestamp()), by = %s
-WHERE at < date_trunc('minute', clock_timestamp()) RETURNING at, clock_timestamp()
+WHERE at < date_trunc('minute', clock_timestamp())
+    OR at > clock_timestamp() + interval '1 minute'  -- the clock was set back
+RETURNING at, clock_timestamp()
 """
 
 

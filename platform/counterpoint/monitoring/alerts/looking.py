@@ -28,11 +28,6 @@ WHERE status IN ('dead', 'expired', 'canceled', 'blocked', 'superseded') AND sta
     AND COALESCE(finished_at, created_at) >= clock_timestamp() - interval '1 hour'
 GROUP BY 1
 """
-DEAD_LETTERS = """
-SELECT reason, count(*) FROM (
-    SELECT reason FROM event_system_dead_letter WHERE status = 'open' ORDER BY reason, id LIMIT %s
-) AS o GROUP BY 1
-"""
 UNROUTABLE = "SELECT count(*) FROM (SELECT FROM event_system_unroutable LIMIT %s) AS u"
 
 Totals = Mapping[str, tuple[int, int]]
@@ -85,7 +80,7 @@ class Look:
 
     @cached_property
     def dead_letters(self) -> dict[str, int]:
-        return dict(fetch(DEAD_LETTERS, [COUNTED]))
+        return standing.open_dead_letters()
 
     @cached_property
     def unroutable(self) -> dict[str, int]:
