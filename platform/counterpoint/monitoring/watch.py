@@ -13,8 +13,9 @@ from counterpoint.monitoring.alerts import evaluating, notices
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 5.0  # seconds between looks whose turn it is
-FORGET_EVERY = 720  # looks: an hour
+FIRST_PAUSE = 1.0  # seconds: what begins has enough to do
+PAUSE = 10.0  # between looks whose turn it is
+FORGET_EVERY = 360  # looks: an hour
 
 
 def begin(stop: threading.Event) -> threading.Thread:
@@ -25,9 +26,9 @@ def begin(stop: threading.Event) -> threading.Thread:
 
 
 def run(stop: threading.Event) -> None:
-    """Look every few seconds; a database that is away is waited for."""
+    """Look every ten seconds; a database that is away is waited for."""
     looks = 0
-    while not stop.wait(PAUSE):
+    while not stop.wait(PAUSE if looks else FIRST_PAUSE):
         try:
             look(is_hourly=looks % FORGET_EVERY == 0)
         except (DatabaseError, InterfaceError) as error:

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from counterpoint.checks import alert_rules
+from counterpoint.checks import alert_rules, alert_urls
 from counterpoint.models import AlertRound, Incident, Notice
 from counterpoint.monitoring import heartbeats, tallies
 from counterpoint.monitoring.alerts import channels, evaluating, notices
@@ -539,6 +539,18 @@ def test_an_unknown_name_in_the_settings_is_refused(settings: Settings) -> None:
 
     assert error.id == "counterpoint.E001"
     assert "quue-depth" in error.msg
+
+
+def test_what_is_no_url_is_refused_without_being_repeated(settings: Settings) -> None:
+    settings.ALERT_URLS = ["slack://token/secret", "secret@example.com"]
+
+    [error] = alert_urls()
+
+    assert error.id == "counterpoint.E002"
+    assert "number 2" in error.msg
+    assert "secret" not in error.msg
+    settings.ALERT_URLS = []
+    assert alert_urls() == []
 
 
 # What operators use -------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def stop(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[threading.Event]:
     settings.QUEUES = ()
     evaluating._gauge.cache_clear()
-    monkeypatch.setattr(watch, "PAUSE", 0.01)
+    for name in ("FIRST_PAUSE", "PAUSE"):
+        monkeypatch.setattr(watch, name, 0.01)
     stop = threading.Event()
     yield stop
     stop.set()
