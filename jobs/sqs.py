@@ -7,6 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from django.conf import settings
 
+USER_AGENT = f"Counterpoint boto3/{boto3.__version__}"
 NOT_THERE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
@@ -20,6 +21,8 @@ def client(*, connect_seconds: float = 5.0, read_seconds: float = 30.0, attempts
         "sqs",
         endpoint_url=settings.SQS_ENDPOINT_URL or None,
         config=Config(
+            # botocore's own is put together anew for each request, and takes a tenth of its time.
+            user_agent=USER_AGENT,
             connect_timeout=connect_seconds,
             read_timeout=read_seconds,
             retries={"mode": "standard", "max_attempts": attempts},

@@ -8,18 +8,21 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+import boto3
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "counterpoint.settings")
 django.setup()
 
-from django.db import connection  # noqa: E402 - the models exist only now
+from django.conf import settings  # noqa: E402 - they are set only now
+from django.db import connection  # noqa: E402 - likewise the models
 
 from bench.errors import BenchError  # noqa: E402
 from jobs import sqs  # noqa: E402
 from subscriptions.ingest.companies import Companies  # noqa: E402
 from subscriptions.ingest.filing import Filed  # noqa: E402
 from subscriptions.ingest.outage import Outage  # noqa: E402
+from subscriptions.ingest.process import keep_what_is_loaded  # noqa: E402
 from subscriptions.ingest.receiving import Crew, Receiver  # noqa: E402
 
 QUEUE = "events"
@@ -65,7 +68,7 @@ def ingest(messages: int, threads: int) -> float:
 def bare(messages: int, threads: int) -> float:
     """Receive and delete so many messages in as many threads; return how many a second."""
     tally = Tally(messages)
-    clients = [sqs.client() for _ in range(threads)]
+    clients = [_plain_client() for _ in range(threads)]
     return _rate(
         tally,
         [lambda client=client: _bare(client, tally) for client in clients],  # type: ignore[misc]
@@ -75,6 +78,7 @@ def bare(messages: int, threads: int) -> float:
 
 def clear() -> None:
     """Forget what was taken in, and what was not."""
+    keep_what_is_loaded()  # as the process does; the bare threads have it, too
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE event_system_inbox, event_system_event, event_system_dead_letter")
     client = sqs.client()
@@ -110,6 +114,12 @@ def _send(bodies: Sequence[str]) -> None:
         part = enumerate(bodies[first : first + BATCH])
         entries = [{"Id": str(n), "MessageBody": body} for n, body in part]
         client.send_message_batch(QueueUrl=url, Entries=entries)
+
+
+def _plain_client() -> Any:
+    """Return a client as anybody would make one."""
+    session = boto3.session.Session(region_name=settings.AWS_REGION)
+    return session.client("sqs", endpoint_url=settings.SQS_ENDPOINT_URL or None)
 
 
 def _bare(client: Any, tally: Tally) -> None:

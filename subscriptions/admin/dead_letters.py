@@ -19,6 +19,7 @@ from subscriptions.admin.filters import ReasonFilter
 from subscriptions.dead_letters import choosing
 from subscriptions.models import DeadLetter, Inbox
 
+MOST_SHOWN = 100_000  # bytes of a body
 MOST_CHOSEN = 500  # ids of an address
 
 
@@ -82,13 +83,13 @@ class DeadLetterAdmin(DeadLetterPages):
 
     @admin.display(description="body")
     def shown_body(self, dead: DeadLetter) -> str:
-        return _pre(bytes(dead.body).decode("utf-8", "backslashreplace"))
+        return _pre(_text(bytes(dead.body)))
 
     @admin.display(description="body that was replayed")
     def shown_replayed_body(self, dead: DeadLetter) -> str:
         if dead.replayed_body is None:
             return "-"
-        return _pre(bytes(dead.replayed_body).decode("utf-8", "backslashreplace"))
+        return _pre(_text(bytes(dead.replayed_body)))
 
     @admin.display(description="attributes")
     def shown_attributes(self, dead: DeadLetter) -> str:
@@ -107,6 +108,12 @@ class InboxAdmin(RecordedOfCompany):
     search_fields = ("=company", "=source_id")
     search_help_text = "A company or the event's own id, else the message's, whole"
     ordering = ("-id",)
+
+
+def _text(body: bytes) -> str:
+    """Return a body to be read: what is no UTF-8 as escapes, and no more than a page can hold."""
+    text = body[:MOST_SHOWN].decode("utf-8", "backslashreplace")
+    return f"{text}\n… {len(body):,} bytes in all" if len(body) > MOST_SHOWN else text
 
 
 def _pre(text: str) -> str:

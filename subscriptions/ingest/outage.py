@@ -1,6 +1,7 @@
 """Whether the database answers: asked before each receive, and waited for while it does not."""
 
 import threading
+import time
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
@@ -16,6 +17,7 @@ FROM (SELECT count(*) FROM event_system_inbox WHERE false) AS inbox,
     (SELECT count(*) FROM event_system_dead_letter WHERE false) AS dead_letters
 """
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds
+FRESH_SECONDS = 0.5  # an answer of so long ago is as good as another
 FAILURES = (DatabaseError, InterfaceError)
 
 
@@ -27,17 +29,30 @@ class Outage:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
+        self._answered_at = float("-inf")
         self._lock = threading.Lock()
         self.is_on = False
 
+    def note_success(self) -> None:
+        """Note that the database has just taken something: it need not be asked for a moment."""
+        self._answered_at = time.monotonic()
+
+    def doubt(self) -> None:
+        """Note that a statement has failed: the database is asked again before the next."""
+        self._answered_at = float("-inf")
+
     def wait(self) -> bool:
         """Return True as soon as the database answers, False if the process shall stop before."""
+        if time.monotonic() - self._answered_at < FRESH_SECONDS and not self._stop.is_set():
+            return True
         pause = SHORTEST_PAUSE
         while not self._stop.is_set():
             problem = _ask()
             self._tell(problem)
             if problem is None:
+                self.note_success()
                 return True
+            self.doubt()
             self._stop.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
         return False

@@ -1,5 +1,6 @@
 """An ingest process: threads for each queue, and what is to be done now and then."""
 
+import gc
 import threading
 import time
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ class Ingest:
 
     def run(self) -> None:
         """Work until told to stop; then at most five seconds more."""
+        keep_what_is_loaded()
         for thread in self._threads:
             thread.start()
         log.info("ingest_begins", threads=len(self._threads))
@@ -85,6 +87,14 @@ class Ingest:
         except Exception:
             log.exception("ingest_not_tended")
             hang_up()
+
+
+def keep_what_is_loaded() -> None:
+    """Spare the garbage collector what stays for good: a process that makes many short-lived
+    objects would spend a fifth of its time on looking through all of Django's again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Counts:

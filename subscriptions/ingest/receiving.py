@@ -92,10 +92,12 @@ class Receiver:
         while not self._crew.stop.is_set():
             try:
                 self._crew.tell(file(messages, self._crew.companies))
+                self._crew.outage.note_success()
                 return messages
             except (OperationalError, InterfaceError) as error:  # away, a deadlock, no more room
                 log.warning("batch_not_filed", error=str(error).strip().partition("\n")[0])
                 hang_up()
+                self._crew.outage.doubt()
                 self._crew.stop.wait(SHORTEST_PAUSE)
                 if not self._crew.outage.wait() or time.monotonic() > deadline:
                     break

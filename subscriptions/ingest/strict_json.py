@@ -13,7 +13,12 @@ MOST_BYTES = 1024 * 1024  # as SQS: https://docs.aws.amazon.com/AWSSimpleQueueSe
 MOST_LEVELS = 100
 MOST_NAMES = 10_000  # in an object
 LONGEST_NUMBER = 254  # characters
+# Digits. PostgreSQL writes 1e-16000 out: a message of those would take a gigabyte of its memory.
+LONGEST_EXPONENT = 3
 
+# A name without escapes, as nearly all are, and the colon after it.
+_plain_name = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
+_exponent = re.compile(r"[eE][+-]?0*([0-9]*)$")
 _surrogate = re.compile(r"\\u[dD][89a-fA-F]")
 _blank = re.compile(r"[ \t\n\r]*")
 # A string, whole or to the end of the text, or a bracket. It never goes back: linear in any text.
@@ -108,18 +113,26 @@ def _members(text: str) -> Iterator[tuple[str, Member]]:
     at = _expect("{", text, _skip(text, 0))
     if text[at : at + 1] != "}":
         while True:
-            name, at = _decoder.raw_decode(text, at)
-            if not isinstance(name, str):
-                raise json.JSONDecodeError("a name must be a string", text, at)
-            begin = _expect(":", text, _skip(text, at))
-            value, at = _decoder.raw_decode(text, begin)
-            yield name, Member(value, text[begin:at])
-            at = _skip(text, at)
+            name, begin = _name(text, at)
+            value, end = _decoder.raw_decode(text, begin)
+            yield name, Member(value, text[begin:end])
+            at = _skip(text, end)
             if text[at : at + 1] == "}":
                 break
             at = _expect(",", text, at)
     if _skip(text, at + 1) != len(text):
         raise json.JSONDecodeError("more follows the object's end", text, at + 1)
+
+
+def _name(text: str, at: int) -> tuple[str, int]:
+    """Return a member's name and where its value begins."""
+    found = _plain_name.match(text, at)
+    if found is not None:
+        return found.group(1), found.end()
+    name, end = _decoder.raw_decode(text, at)
+    if not isinstance(name, str):
+        raise json.JSONDecodeError("a name must be a string", text, at)
+    return name, _expect(":", text, _skip(text, end))
 
 
 def _expect(mark: str, text: str, at: int) -> int:
@@ -161,9 +174,12 @@ def _integer(text: str) -> int:
 
 def _float(text: str) -> float:
     found = float(text)
-    if len(text) > LONGEST_NUMBER or math.isinf(found):
+    exponent = _exponent.search(text)
+    is_odd = exponent is not None and len(exponent.group(1)) > LONGEST_EXPONENT
+    if is_odd or len(text) > LONGEST_NUMBER or math.isinf(found):
         shown = text if len(text) <= 40 else f"{text[:40]}…"
-        raise RefusedMessage(Reason.BAD_NUMBER, f"the number {shown} is too large: at most 1.8e308")
+        problem = f"the number {shown}: 254 characters, and exponents from -999 to 308, are taken"
+        raise RefusedMessage(Reason.BAD_NUMBER, problem)
     return found
 
 

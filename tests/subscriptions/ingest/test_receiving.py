@@ -143,6 +143,7 @@ def test_a_database_that_takes_nothing_is_waited_for_and_said_once() -> None:
 
     with capture_logs() as logs:
         assert outage.wait()
+        outage.doubt()
         assert outage.wait()
 
     assert [(one["event"], one.get("error")) for one in logs] == [
