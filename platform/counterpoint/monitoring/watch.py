@@ -9,7 +9,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
 from counterpoint.monitoring import tallies
-from counterpoint.monitoring.alerts import evaluating, notices
+from counterpoint.monitoring.alerts import evaluating, incidents, notices
 
 log = structlog.get_logger(__name__)
 
@@ -49,3 +49,4 @@ def look(*, is_hourly: bool = False) -> None:
     notices.send_due()
     if is_hourly:
         tallies.forget()
+        incidents.forget()

@@ -19,7 +19,7 @@ from werkzeug import Response
 from counterpoint.checks import alert_rules, alert_urls
 from counterpoint.models import AlertRound, Incident, Notice
 from counterpoint.monitoring import heartbeats, tallies
-from counterpoint.monitoring.alerts import channels, evaluating, notices
+from counterpoint.monitoring.alerts import channels, evaluating, incidents, notices
 from counterpoint.monitoring.alerts.rules import RULES
 from counterpoint.monitoring.depths import Depth, Depths
 from jobs.models import Membership, StepRun
@@ -182,6 +182,24 @@ def test_what_cannot_be_looked_at_leaves_incidents_as_they_are(
     assert live() == {("dead-letter-queue", "orders"): "open", ("queues-away", "sqs"): "open"}
     assert len(mailoutbox) == 2
     assert AlertRound.objects.get().problems.keys() >= {"dead-letter-queue", "queue-depth"}
+
+
+def test_incidents_are_kept_for_ninety_days_after_their_end(
+    queues: Sqs, look: Callable[..., None]
+) -> None:
+    for _ in range(2):
+        fill(queues, dead=1)
+        look(2)
+        fill(queues)
+        look(5)
+    sql(
+        "UPDATE counterpoint_incident SET closed_at = now() - interval '91 days'"
+        " WHERE mod(id, 2) = 0"
+    )
+
+    incidents.forget()
+
+    assert Incident.objects.count() == 1
 
 
 # Who looks ----------------------------------------------------------------------------------------

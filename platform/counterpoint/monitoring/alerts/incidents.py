@@ -1,11 +1,12 @@
 """How incidents begin, go on and end. Called under the lock of the round's row: one writer."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
 from django.db.models import F
+from django.db.models.functions import Now
 
 from counterpoint.models import Incident, Notice
 from counterpoint.monitoring.alerts import channels
@@ -14,6 +15,7 @@ from counterpoint.monitoring.alerts.rules import Finding
 log = structlog.get_logger(__name__)
 
 Status = Incident.Status
+KEPT = timedelta(days=90)
 
 
 def settle(found: Mapping[str, Sequence[Finding] | None], *, now: datetime) -> None:
@@ -30,6 +32,12 @@ def settle(found: Mapping[str, Sequence[Finding] | None], *, now: datetime) -> N
         # A rule that is switched off, or gone with a release, has nothing more to say.
         if found.get(incident.rule, ()) is not None:
             _is_quiet(incident, now=now)
+
+
+def forget(*, after: timedelta = KEPT) -> int:
+    """Delete incidents that ended so long ago, with their messages; return how many rows went."""
+    old = Incident.objects.filter(status=Status.CLOSED, closed_at__lt=Now() - after)
+    return old.delete()[0]
 
 
 def _fires(incident: Incident | None, rule: str, finding: Finding, *, now: datetime) -> None:
