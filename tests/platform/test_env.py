@@ -108,3 +108,20 @@ def test_what_is_no_mail_address_is_refused(value: str, monkeypatch: pytest.Monk
 
     with pytest.raises(env.SettingError, match="is no address such as Shop"):
         env.mail_address(NAME, default="x@localhost")
+
+
+def test_pairs_are_names_with_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRS", " events-acme = acme ,AROAX=globex,")
+
+    assert env.pairs("PAIRS") == {"events-acme": "acme", "AROAX": "globex"}
+    assert env.pairs("UNSET") == {}
+
+
+@pytest.mark.parametrize("value", ["acme", "=acme", "events=", "a=1,a=2"])
+def test_what_is_no_pair_or_two_of_one_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("PAIRS", value)
+
+    with pytest.raises(env.SettingError, match="PAIRS: "):
+        env.pairs("PAIRS")

@@ -4,6 +4,7 @@ import io
 import json
 import shlex
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_django import Settings
 from counterpoint import probes, provision, sqs
 from counterpoint.celeryconfig import broker_transport_options
 from counterpoint.queues import SHIPPED, Queue, declared
+from subscriptions.checks import event_queues_are_no_workers
 
 
 @pytest.fixture
@@ -161,3 +163,28 @@ def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
 
     assert problem is not None
     assert problem.startswith("SQS_ENDPOINT_URL: ")
+
+
+def test_a_company_s_queue_of_events_is_like_the_shared_one_and_no_worker_s() -> None:
+    found = {queue.name: queue for queue in declared([], of_events=["events", "events-acme"])}
+
+    assert found["events-acme"] == replace(found["events"], name="events-acme")
+    assert not found["events-acme"].consumed_by_worker
+    assert len(found) == len(SHIPPED) + 1
+
+
+@override_settings(INGEST_QUEUE_COMPANIES={"orders": "acme", "events": "acme"})
+def test_a_worker_s_queue_cannot_be_a_queue_of_events() -> None:
+    [problem] = event_queues_are_no_workers()
+
+    assert problem.id == "subscriptions.E002"
+    assert "'orders', which workers consume" in problem.msg
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["--queue", "orders"], "no queue of events: orders"), (["--threads", "0"], "at least 1")],
+)
+def test_ingest_refuses_what_it_cannot_read(arguments: list[str], says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        call_command("ingest", *arguments)
