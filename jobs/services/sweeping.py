@@ -23,24 +23,28 @@ log = structlog.get_logger(__name__)
 TURN_AFTER = timedelta(seconds=2)  # by then who brought the last token home would be done
 
 
-def sweep(*, limit: int = 1000) -> int:
-    """Send the wake-ups whose moment has come, end what must not start, stop what is out of time;
-    return how many rows moved.
+def sweep(*, limit: int = 1000, is_thorough: bool = True) -> int:
+    """Send the wake-ups whose moment has come; if thorough, end what must not start, too, and stop
+    what is out of time. Return how many rows moved.
 
-    Called by the relay several times a second: a few index scans when there is nothing to do.
-    Leases and due times are the database's clock.
+    Called by the relay several times a second, thorough once: a few index scans when there is
+    nothing to do. Leases and due times are the database's clock.
     """
     with transaction.atomic():
         wake_ups = claims.due(resend=settings.JOBS_RESEND_AFTER, limit=limit)
         send_after_commit(wake_ups)
         reached(Point.DUE_WRITTEN)
     reached(Point.DUE_COMMITTED)
+    return len(wake_ups) + (_end_and_stop(limit=limit) if is_thorough else 0)
+
+
+def _end_and_stop(*, limit: int) -> int:
     overdue = runs.stop_overdue(error=_OVERDUE, limit=limit)
     for run_id in overdue:
         log.warning("run_timed_out", run_id=str(run_id))
     reached(Point.OVERDUE_STOPPED)
     turned = [try_turn(run_id) for run_id in runs.turning(older_than=TURN_AFTER, limit=limit)]
-    return len(wake_ups) + len(overdue) + sum(turned) + give_up_unstarted(limit=limit)
+    return len(overdue) + sum(turned) + give_up_unstarted(limit=limit)
 
 
 _OVERDUE = error_json("RunTimeout", "the run took longer than its workflow's timeout", None)
