@@ -12,10 +12,17 @@ NOT_THERE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 
 # boto3 generates a client's methods from the service's model at run time: there is no type for it.
-def client(*, connect_seconds: float = 5.0, read_seconds: float = 30.0, attempts: int = 3) -> Any:
+def client(
+    *,
+    connect_seconds: float = 5.0,
+    read_seconds: float = 30.0,
+    attempts: int = 3,
+    is_checking: bool = True,
+) -> Any:
     """Return a new SQS client for the configured endpoint; threads may share it.
 
-    `read_seconds` must be above the long poll's 20 s where messages are received.
+    `read_seconds` must be above the long poll's 20 s where messages are received. Who makes the
+    same requests over and over may have it not check their parameters.
     """
     return boto3.session.Session(region_name=settings.AWS_REGION).client(
         "sqs",
@@ -23,6 +30,7 @@ def client(*, connect_seconds: float = 5.0, read_seconds: float = 30.0, attempts
         config=Config(
             # botocore's own is put together anew for each request, and takes a tenth of its time.
             user_agent=USER_AGENT,
+            parameter_validation=is_checking,
             connect_timeout=connect_seconds,
             read_timeout=read_seconds,
             retries={"mode": "standard", "max_attempts": attempts},

@@ -23,7 +23,7 @@ class EventQueue:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._client = sqs.client()
+        self._client = sqs.client(is_checking=False)
         self._url: str | None = None
 
     @property

@@ -18,6 +18,8 @@ LONGEST_EXPONENT = 3
 
 # A name without escapes, as nearly all are, and the colon after it.
 _plain_name = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
+# What stands after a value in an object.
+_mark = re.compile(r"[ \t\n\r]*([,}])[ \t\n\r]*")
 _exponent = re.compile(r"[eE][+-]?0*([0-9]*)$")
 _surrogate = re.compile(r"\\u[dD][89a-fA-F]")
 _blank = re.compile(r"[ \t\n\r]*")
@@ -40,7 +42,7 @@ def members(text: str) -> dict[str, Member]:
     """
     _check_size(text)
     try:
-        found = dict(_unique(list(_members(text))))
+        found = _members(text)
     except json.JSONDecodeError as error:
         raise RefusedMessage(Reason.NOT_JSON, f"{error.msg} at character {error.pos}") from None
     except RecursionError:  # called from deep down
@@ -108,20 +110,33 @@ def _is_too_deep(text: str) -> bool:
     return False
 
 
-def _members(text: str) -> Iterator[tuple[str, Member]]:
-    """Yield the members of the outermost object; raises JSONDecodeError."""
+def _members(text: str) -> dict[str, Member]:
+    """Return the members of the outermost object; raises JSONDecodeError."""
+    found: dict[str, Member] = {}
     at = _expect("{", text, _skip(text, 0))
-    if text[at : at + 1] != "}":
-        while True:
-            name, begin = _name(text, at)
-            value, end = _decoder.raw_decode(text, begin)
-            yield name, Member(value, text[begin:end])
-            at = _skip(text, end)
-            if text[at : at + 1] == "}":
-                break
-            at = _expect(",", text, at)
-    if _skip(text, at + 1) != len(text):
-        raise json.JSONDecodeError("more follows the object's end", text, at + 1)
+    goes_on = text[at : at + 1] != "}"
+    if not goes_on:
+        at = _skip(text, at + 1)
+    while goes_on:
+        name, begin = _name(text, at)
+        value, end = _decoder.raw_decode(text, begin)
+        if name in found:
+            raise RefusedMessage(Reason.DUPLICATE_NAME, f"{name!r} is given twice in one object")
+        found[name] = Member(value, text[begin:end])
+        mark = _mark.match(text, end)
+        if mark is None:
+            raise json.JSONDecodeError("expected ',' or '}'", text, end)
+        at, goes_on = mark.end(), mark.group(1) == ","
+    if at != len(text):
+        raise json.JSONDecodeError("more follows the object's end", text, at)
+    if len(found) > MOST_NAMES:
+        raise _too_many(len(found))
+    return found
+
+
+def _too_many(count: int) -> RefusedMessage:
+    problem = f"an object of {count:,} names; at most {MOST_NAMES:,}"
+    return RefusedMessage(Reason.TOO_LARGE, problem)
 
 
 def _name(text: str, at: int) -> tuple[str, int]:
@@ -155,9 +170,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             Reason.DUPLICATE_NAME, f"{_first_twice(pairs)!r} is given twice in one object"
         )
     if len(found) > MOST_NAMES:
-        raise RefusedMessage(
-            Reason.TOO_LARGE, f"an object of {len(found):,} names; at most {MOST_NAMES:,}"
-        )
+        raise _too_many(len(found))
     return found
 
 
