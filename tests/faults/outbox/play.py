@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -16,7 +15,6 @@ from counterpoint.embedded import EmbeddedServices
 from counterpoint.embedded.application import procfile
 from tests.faults.outbox import judgement, tables
 from tests.faults.seeds import rng
-from tests.waiting import wait_until
 
 WRITERS = 8
 WORK_SECONDS = 900.0  # for the events between two kills
@@ -92,19 +90,33 @@ class OutboxPlay:
             self._names.append(f"writer-{number}")
 
     def _kill_relays(self, connection: tables.Connection) -> int:
-        """Kill the relay at even distances of the events, each time in the middle of its work."""
+        """Kill the relay at even distances of the events, each time in the middle of its work, as
+        long as there is some; return how often.
+        """
         draw = rng(self.seed, "kills")
         for kill in range(1, self.kills + 1):
             least = max(self.events * kill // (self.kills + 1), routed(connection) + PROGRESS)
-            wait_until(
-                partial(has_routed, connection, least),
-                what=f"{least} deliveries, for kill {kill}",
-                seconds=WORK_SECONDS,
-            )
+            if not self._wait_for_progress(connection, least):
+                return kill - 1  # the relay has come to the end already
             time.sleep(draw.random() * 0.05)  # anywhere in a turn, not right after a commit
             self.services.processes.kill("relay")
             self.services.processes.restart("relay")
         return self.kills
+
+    def _wait_for_progress(self, connection: tables.Connection, least: int) -> bool:
+        """Wait until so many deliveries were made; False if there is nothing left to make."""
+        last, moved_at = -1, time.monotonic()
+        deadline = moved_at + WORK_SECONDS
+        while (made := routed(connection)) < least:
+            codes = self.services.processes.codes()
+            if made != last or None in {codes[f"writer-{n}"] for n in range(WRITERS)}:
+                last, moved_at = made, time.monotonic()
+            if time.monotonic() - moved_at > PATIENCE_SECONDS:
+                return False
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{made} deliveries after {WORK_SECONDS:g} s, not {least}")
+            time.sleep(0.02)
+        return True
 
     def _wait_for_the_end(self, connection: tables.Connection) -> None:
         """Wait for the writers, then until all is delivered or nothing moves any more."""
@@ -120,10 +132,6 @@ class OutboxPlay:
             if time.monotonic() - moved_at > PATIENCE_SECONDS:
                 return  # the checks say what is missing
             time.sleep(0.1)
-
-
-def has_routed(connection: tables.Connection, least: int) -> bool:
-    return routed(connection) >= least
 
 
 def routed(connection: tables.Connection) -> int:
