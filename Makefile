@@ -2,11 +2,11 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Tests mostly wait: one process more than this many cores. ARGS="-n 0 …" runs them in one.
-PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-PYTEST := $(VENV)/bin/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests mostly wait: one process more than there are cores. ARGS="-n 0 …" runs them in one.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(BIN)/pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 # The peers that only `make bench` needs are installed too.
 MEASURED := $(VENV)/measured
