@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -102,16 +103,15 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sum = Filed()
+        self._sum: Counter[str] = Counter()
 
     def add(self, filed: Filed) -> None:
         with self._lock:
-            self._sum.events += filed.events
-            self._sum.known += filed.known
-            self._sum.dead += filed.dead
+            # Numbers only: the dead letters themselves may have a MiB each.
+            self._sum.update(events=filed.events, known=filed.known, dead=len(filed.dead))
 
     def tell(self) -> None:
         with self._lock:
-            found, self._sum = self._sum, Filed()
-        if found.events or found.known or found.dead:
-            log.info("ingested", events=found.events, known=found.known, dead=len(found.dead))
+            found, self._sum = self._sum, Counter()
+        if found.total():
+            log.info("ingested", **found)
