@@ -136,7 +136,9 @@ class _TimeLimit:
             yield self._former_at
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_open or frame is None or frame.f_globals is globals():
+        if not self._is_open:
+            return  # whoever enters or leaves sets the timer; one set here would outlive the block
+        if frame is None or frame.f_globals is globals():
             _set_timer(time.monotonic() + SOON_SECONDS)
             return
         if frame.f_globals.get("__name__") in DELICATE and self._spared < SPARED:

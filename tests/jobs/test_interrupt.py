@@ -121,6 +121,29 @@ def test_an_interrupt_at_any_moment_never_escapes_the_block(alarms: list[int]) -
 
 
 @pytest.mark.usefixtures("alarms")
+def test_an_alarm_that_is_handled_after_the_block_sets_no_timer() -> None:
+    """Python calls the handler a little after the signal: when the timer has been taken away."""
+    rung: list[str] = []
+
+    def ring(frame: FrameType, event: str, called: object) -> None:
+        handler = signal.getsignal(signal.SIGALRM)
+        is_leaving = frame.f_globals is vars(interrupt) and frame.f_code.co_name == "__exit__"
+        if is_leaving and event == "c_return" and called is signal.setitimer and callable(handler):
+            rung.append(event)
+            handler(signal.SIGALRM, frame)
+
+    sys.setprofile(ring)
+    try:
+        with time_limit(LONG):
+            pass
+    finally:
+        sys.setprofile(None)
+
+    assert rung
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.usefixtures("alarms")
 def test_an_alarm_in_the_limits_own_code_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interrupt, "_set_timer", lambda *_: None)
     own: list[str] = []
