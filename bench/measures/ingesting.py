@@ -8,7 +8,7 @@ from bench.samples import interleave
 from bench.setup import Setup
 
 THREADS = 4  # as INGEST_THREADS
-MESSAGES = 2000  # few: the emulator takes longer over a longer queue
+MESSAGES = 2500  # few: the emulator takes longer over a longer queue
 NAME = f"ingest, one process of {THREADS} threads"
 UNIT = "messages/s"
 

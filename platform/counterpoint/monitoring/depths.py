@@ -55,6 +55,7 @@ class Gauge:
 
     def __init__(self) -> None:
         self._sqs = sqs.client(connect_seconds=SECONDS, read_seconds=SECONDS, attempts=1)
+        self._cloudwatch: Any = None
         self._urls: dict[str, str] = {}
         self._known_ages: Mapping[str, float] = {}
         self._aged_at = float("-inf")
@@ -98,7 +99,9 @@ class Gauge:
         if not settings.METRICS_CLOUDWATCH:
             return {}
         if time.monotonic() - self._aged_at >= AGES_KEPT:
-            self._known_ages = ages(cloudwatch(), [queue.name for queue in queues])
+            # Made once: making a client stops the process's other threads for a tenth of a second.
+            self._cloudwatch = self._cloudwatch or cloudwatch()
+            self._known_ages = ages(self._cloudwatch, [queue.name for queue in queues])
             self._aged_at = time.monotonic()
         return self._known_ages
 
