@@ -13,6 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from jobs.models import Run, StepRun
+from subscriptions.deliveries.ownership import deliveries_of
 from subscriptions.models import Delivery, Event, Subscription
 from subscriptions.statements import OutOfTime, fetch_in_time
 
@@ -80,7 +81,7 @@ def chain_of(correlation_id: str, *, since: datetime, company: str | None = None
     events = [beginning, *later] if isinstance(beginning, Event) else later
     if company is not None:
         events = [event for event in events if event.company == company]
-    deliveries = _deliveries(events)
+    deliveries = _deliveries(events, company)
     subscriptions = Subscription.objects.in_bulk({one.subscription_id for one in deliveries})
     started = _started(deliveries, subscriptions)
     others = _publishers(events, {run.pk for run in started.values()})
@@ -109,13 +110,16 @@ def _later(correlation_id: str, start: datetime) -> tuple[list[Event], bool]:
     return list(found.order_by("seq")), len(rows) <= MOST
 
 
-def _deliveries(events: Sequence[Event]) -> list[Delivery]:
+def _deliveries(events: Sequence[Event], company: str | None) -> list[Delivery]:
+    """Return the events' deliveries; for a company those to its own subscriptions alone."""
     if not events:
         return []
     times = [event.recorded_at for event in events]
     found = Delivery.objects.filter(
         event_id__in=[event.pk for event in events], event_at__range=(min(times), max(times))
     )
+    if company is not None:
+        found = deliveries_of(found, company)
     return list(found.order_by("id"))
 
 

@@ -164,6 +164,28 @@ def test_another_company_sees_nothing_of_it(beginning: Event) -> None:
     assert chain.roots == []
 
 
+def test_a_company_sees_the_deliveries_to_its_own_subscriptions_alone(
+    beginning: Event, messages: Messages
+) -> None:
+    create_subscription(
+        name="platform's",
+        company=None,
+        event_type="chain.asked",
+        handler_type="WEBHOOK",
+        config={"url": "https://93.184.216.34/hook"},
+    )
+    told = publish(Asked(number=9), company="acme")
+    relay_all(Router())
+
+    everybody = chain_of(str(told), since=beginning.recorded_at)
+    acme = chain_of(str(told), since=beginning.recorded_at, company="acme")
+
+    assert [outline(root) for root in everybody.roots] == [
+        ("chain.asked", [("to answers", []), ("to platform's", [])])
+    ]
+    assert [outline(root) for root in acme.roots] == [("chain.asked", [("to answers", [])])]
+
+
 def test_a_correlation_of_the_producers_own_has_no_beginning(beginning: Event) -> None:
     publish(Asked(number=8), company="acme", correlation_id="their own")
     publish(Answered(number=8), company="acme", correlation_id="their own")
